@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Set up, then run lint, types and tests: bash run_tests.sh [PYTEST OPTIONS ...]
+set -euo pipefail
+cd "$(dirname "$0")"
+source ./setup_venv.sh
+setup_venv dev
+
+.venv/bin/python -m flake8
+.venv/bin/python -m mypy
+.venv/bin/python -m pytest "$@"
