@@ -1,0 +1,122 @@
+"""The unit of every corpus, the tasks it is labelled for, and what is known of the corpus itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+Label = str | float
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something a clip is labelled with.
+
+    Args:
+        name: ``"emotion"``.
+        classes: class names in their official order; empty for a regression.
+        value_range: least and greatest value of a regression; None for a classification.
+    """
+
+    name: str
+    classes: tuple[str, ...] = ()
+    value_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.classes) == (self.value_range is not None):
+            raise ValueError(f"task {self.name!r} needs either classes or a value range")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"task {self.name!r} names a class twice: {self.classes}")
+
+    @property
+    def kind(self) -> Literal["classification", "regression"]:
+        return "classification" if self.classes else "regression"
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of a model's head for this task."""
+        return len(self.classes) or 1
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled stretch of a corpus: an utterance, an acted sentence, a face track.
+
+    Args:
+        clip_id: ``"<split>/<stem>"``, unique in the corpus.
+        source: video, audio or picture file; None where only text is there.
+        start_seconds, stop_seconds: the stretch of the source, half-open; stop None is its end.
+        text: the words said; "" where none are known.
+        speaker, dialogue, turn: who says it, in which conversation, at which place (−1 unknown).
+        split: ``"train"``, ``"dev"``, ``"test"`` or ``"all"``.
+        group: what must not straddle a split (dialogue, actor, session); "" means the clip stands alone.
+        labels: class name or value by task name; a task without a label is absent.
+
+    Raises:
+        ValueError: an empty id, control characters in it, or a stop before the start.
+    """
+
+    clip_id: str
+    source: Path | None = None
+    start_seconds: float = 0.0
+    stop_seconds: float | None = None
+    text: str = ""
+    speaker: str = ""
+    dialogue: str = ""
+    turn: int = -1
+    split: str = "all"
+    group: str = ""
+    labels: Mapping[str, Label] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.clip_id or not self.clip_id.isprintable():
+            raise ValueError(f"a clip id is printable text that is not empty, found {self.clip_id!r}")
+        stop = math.inf if self.stop_seconds is None else self.stop_seconds
+        if not 0 <= self.start_seconds < stop:
+            raise ValueError(f"clip {self.clip_id}: the span {self.start_seconds}–{self.stop_seconds} s is empty or"
+                             " starts before 0")
+        object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return _rebuild_clip, ({**values, "labels": dict(self.labels)},)
+
+
+def _rebuild_clip(values: dict[str, object]) -> Clip:
+    return Clip(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is known of a corpus as a whole; copied into every store made from it and every report.
+
+    Args:
+        name: ``"meld"``.
+        tasks: what its clips are labelled with.
+        licence: short name of the terms, ``"CC BY-NC-SA 4.0"``.
+        terms_url: where the terms stand; "" where none are published.
+        redistribute: may material made from it be passed on?
+        citation: the sentence to cite.
+    """
+
+    name: str
+    tasks: tuple[Task, ...] = ()
+    licence: str = "unknown"
+    terms_url: str = ""
+    redistribute: Literal["yes", "non-commercial", "no"] = "no"
+    citation: str = ""
+
+    def task(self, name: str) -> Task:
+        """The task of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise KeyError(name)

@@ -1,0 +1,104 @@
+"""Extractors: one file here is one feature name; it turns a decoded clip into rows of numbers with times.
+
+An extractor holds networks and nothing else: it knows no paths of clips, writes nothing and logs nothing. Its result for
+a clip must not depend, to the byte on one machine, on which other clips stand in the same call.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pipeline.config import result_settings
+from pipeline.media import FeatureSequence, Media, Needs
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.weights import WeightsRecord
+
+Modality = Literal["text", "audio", "video", "face"]
+
+
+class Extractor(ABC):
+    """The contract of a feature.
+
+    Attributes:
+        version: raise it when the code changes what comes out for the same settings.
+        modality: what the rows describe; models pick inputs by it.
+        dtype: type of the stored rows, ``"float32"`` or ``"uint8"`` (pixels).
+        columns: names of the columns where a row mixes quantities; empty otherwise.
+        trainable_input: False for features that serve other extractors and not a model.
+    """
+
+    version: ClassVar[int] = 1
+    modality: ClassVar[Modality]
+    dtype: ClassVar[Literal["float32", "uint8"]] = "float32"
+    columns: ClassVar[tuple[str, ...]] = ()
+    trainable_input: ClassVar[bool] = True
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings of the extractor; each subclass defines its own."""
+
+    def __init__(self, config: Any = None, *, device: torch.device | None = None) -> None:
+        self.config: Any = config if config is not None else self.Config()
+        self._device = device
+
+    @property
+    @abstractmethod
+    def needs(self) -> Needs:
+        """What each clip's media must hold."""
+
+    @property
+    @abstractmethod
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one row, known before any data and without loading a network."""
+
+    @property
+    def weights(self) -> tuple[WeightsRecord, ...]:
+        """Where each network's weights come from, with digests; nothing is loaded.
+
+        Raises:
+            WeightsError: a weight file is neither here nor to be had.
+        """
+        return ()
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks run; the CPU unless the worker says otherwise."""
+        import torch
+        return self._device if self._device is not None else torch.device("cpu")
+
+    @property
+    def compute_dtype(self) -> str:
+        """Type that networks compute in here: the config's ``dtype``, with ``auto`` resolved for the device."""
+        from pipeline.networks import resolve_dtype
+        return resolve_dtype(getattr(self.config, "dtype", "float32"), self.device)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that change results, in JSON's types, for the recipe.
+
+        Where weights lie is not among them (their digest is), and ``dtype`` is the one that this machine computes in.
+        """
+        settings = result_settings(self.config)
+        settings.pop("weights", None)
+        if "dtype" in settings:
+            settings["dtype"] = self.compute_dtype
+        return settings
+
+    @abstractmethod
+    def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
+        """Rows of each clip, in order. Networks are loaded at the first call.
+
+        Args:
+            media: decoded clips that hold what :attr:`needs` names.
+
+        Returns:
+            One sequence for each clip: values (T, *row_shape); T = 0 where there is nothing to describe.
+
+        Raises:
+            ClipError: a clip defeats the extractor.
+        """
