@@ -1,0 +1,95 @@
+"""ResNet-18 on patches of the log-mel spectrogram: one 512-d row a patch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from pipeline import weights
+from pipeline.config import setting
+from pipeline.extractors import Extractor
+from pipeline.media import FeatureSequence, Media, Needs
+from pipeline.networks import DtypeChoice, build, optimised, weights_record
+from pipeline.spectrogram import MelSettings, frame_times, log_mel
+from pipeline.windows import Snippets
+
+# The published weights' own input constants (torchvision, ResNet18_Weights.IMAGENET1K_V1).
+MEAN = (0.485, 0.456, 0.406)
+SD = (0.229, 0.224, 0.225)
+MEL = MelSettings()
+RANGE_DB = (-80.0, 0.0)  # shown as black to white; quiet room noise lies near the lower end
+
+
+class AudioResnet18(Extractor):
+    """Patches of about a second, scaled to a square grey picture, through ResNet-18 up to its spatial average."""
+
+    modality = "audio"
+
+    @dataclass(frozen=True)
+    class Config(Extractor.Config):
+        weights: str = setting("pretrained", "pretrained, random, a weight file, or a folder that holds it")
+        patch_windows: int = setting(96, "10 ms windows per patch: 0.96 s, about four syllables")
+        hop_windows: int = setting(48, "10 ms windows between the starts of patches")
+        most: int = setting(32, "the greatest number of patches of a clip, spread evenly")
+        side: int = setting(128, "height and width in pixels that a patch is scaled to")
+        dtype: DtypeChoice = setting("auto", "compute type; auto: bfloat16 where the hardware multiplies it")
+        batch_size: int = setting(4, "patches at a time", machine=True)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(waveform=True)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return (512,)
+
+    @property
+    def weights(self) -> tuple[weights.WeightsRecord, ...]:
+        return (weights_record("resnet18", self.config.weights, weights.RESNET18),)
+
+    @cached_property
+    def network(self) -> torch.nn.Module:
+        """ResNet-18 without its classifier: (B, 3, side, side) → (B, 512)."""
+        from torchvision.models import resnet18
+        network = build(resnet18, self.config.weights, weights.RESNET18)
+        network.fc = torch.nn.Identity()
+        return optimised(network, dtype=self.compute_dtype, device=self.device)
+
+    def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
+        return [self._extract_one(clip) for clip in media]
+
+    def _extract_one(self, clip: Media) -> FeatureSequence:
+        assert clip.waveform is not None
+        levels = log_mel(clip.waveform, MEL)
+        spans = Snippets(size=self.config.patch_windows, hop=self.config.hop_windows,
+                         most=self.config.most).spans(len(levels))
+        if not len(spans):
+            return FeatureSequence.empty(self.row_shape)
+        window_times = frame_times(len(levels), MEL)
+        times = np.stack([window_times[spans[:, 0], 0], window_times[np.minimum(spans[:, 1], len(levels)) - 1, 1]], 1)
+        pictures = torch.from_numpy(self._patches(levels, spans))
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(pictures), self.config.batch_size):
+                rows.append(self.network(self._as_input(pictures[start:start + self.config.batch_size])).float().cpu())
+        return FeatureSequence(torch.cat(rows).numpy(), np.minimum(times, len(clip.waveform) / 16_000).astype("f4"))
+
+    def _patches(self, levels: np.ndarray, spans: np.ndarray) -> np.ndarray:
+        """Patches in [0, 1], float32 (N, bands, patch_windows); a clip shorter than one is filled with silence."""
+        low, high = RANGE_DB
+        scaled = np.clip((levels - low) / (high - low), 0, 1)
+        short = int(spans[-1, 1]) - len(scaled)
+        padded = np.pad(scaled, ((0, max(0, short)), (0, 0)))
+        return np.stack([padded[start:stop].T for start, stop in spans]).astype(np.float32)
+
+    def _as_input(self, patches: torch.Tensor) -> torch.Tensor:
+        """(N, bands, windows) → (N, 3, side, side), normalised as the network was trained."""
+        side = self.config.side
+        pictures = functional.interpolate(patches[:, None], (side, side), mode="bilinear", align_corners=False)
+        mean, sd = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(SD).view(1, 3, 1, 1)
+        return ((pictures - mean) / sd).to(self.device, getattr(torch, self.compute_dtype))

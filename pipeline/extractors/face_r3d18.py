@@ -1,0 +1,94 @@
+"""R3D-18 on snippets of aligned face crops: one 512-d row a snippet in which a face is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pipeline import weights
+from pipeline.config import setting
+from pipeline.extractors import Extractor
+from pipeline.faces import EXPRESSION_CROP, align, largest_track
+from pipeline.media import FeatureSequence, FrameRequest, Frames, Media, Needs
+from pipeline.networks import weights_record
+from pipeline.snippets import R3D18, RATE_HZ, SIDE, SnippetConfig, snippet_times
+
+
+class FaceR3d18(Extractor):
+    """The largest face of each snippet, eyes level, 112×112.
+
+    Within a snippet one track is followed: the one that covers most area. Frames where it is not seen repeat its
+    nearest crop; a snippet without any face gives no row.
+    """
+
+    modality = "face"
+
+    @dataclass(frozen=True)
+    class Config(SnippetConfig):
+        lines: int = setting(720, "crops are cut from the picture at this height at most")
+
+    @property
+    def request(self) -> FrameRequest:
+        """The frames that the snippets use, large."""
+        return FrameRequest(RATE_HZ, lines=self.config.lines, snippets=self.config.layout)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(frames=(self.request,), features=("faces",))
+
+    def settings(self) -> dict[str, object]:
+        return {**super().settings(), "crop": EXPRESSION_CROP.name}
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return R3D18.row_shape
+
+    @property
+    def weights(self) -> tuple[weights.WeightsRecord, ...]:
+        return (weights_record("r3d_18", self.config.weights, weights.R3D18),)
+
+    @cached_property
+    def network(self) -> R3D18:
+        """The network, loaded at first use."""
+        return R3D18(self.config.weights, dtype=self.compute_dtype, device=self.device)
+
+    def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
+        return [self._extract_one(clip.frames[self.request], clip.features["faces"]) for clip in media]
+
+    def _extract_one(self, frames: Frames, faces: FeatureSequence) -> FeatureSequence:
+        spans = self.config.layout.spans(frames.num_frames)
+        face_frames = np.round(faces.times[:, 0] * RATE_HZ).astype(int)
+        crops, snippets, seen = _Crops(frames), [], []
+        for place, (start, stop) in enumerate(spans):
+            track = largest_track(face_frames, faces.values, start, stop)
+            if track:
+                known = np.array(sorted(track))
+                nearest = known[np.abs(known[None] - np.arange(start, stop)[:, None]).argmin(1)]
+                snippets.append([crops.row(int(frame), track[int(frame)]) for frame in nearest])
+                seen.append(place)
+        if not seen:
+            return FeatureSequence.empty(self.row_shape)
+        values = self.network(np.stack(crops.pictures), np.array(snippets), batch_size=self.config.batch_size)
+        return FeatureSequence(values, snippet_times(spans[seen], frames.num_frames))
+
+
+class _Crops:
+    """Aligned crops of one clip, each cut once."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._shrink = frames.shape[1] / frames.source_size[0]
+        self._rows: dict[tuple[int, int], int] = {}
+        self.pictures: list[np.ndarray] = []
+
+    def row(self, frame: int, face: np.ndarray) -> int:
+        """Place in :attr:`pictures` of a face (16,) at a frame of the grid."""
+        key = (int(face[0]), frame)
+        if key not in self._rows:
+            picture = self._frames.take(self._frames.at(np.array([frame])))[0]
+            self._rows[key] = len(self.pictures)
+            self.pictures.append(align(picture, face[6:].reshape(5, 2) * self._shrink, EXPRESSION_CROP, SIDE))
+        return self._rows[key]

@@ -1,0 +1,87 @@
+"""Faces of every frame: track, box, probability and five landmarks; what other face extractors read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pipeline import weights
+from pipeline.config import setting
+from pipeline.extractors import Extractor
+from pipeline.faces import COLUMNS, face_rows, key_frames, link, shot_cuts
+from pipeline.media import FeatureSequence, FrameRequest, Frames, Media, Needs
+from pipeline.mtcnn import CascadeSettings, FaceDetector
+
+RATE_HZ = 15.0
+BLOCK = 16  # frames in memory and in one batch at a time
+THUMBNAIL_STEP = 8
+
+
+class Faces(Extractor):
+    """MTCNN on key frames of a small picture; between them boxes and landmarks are interpolated.
+
+    A row is one face in one frame of a 15 Hz grid, in pixels of the upright source picture; a frame with two faces has
+    two rows.
+    """
+
+    modality = "face"
+    columns = COLUMNS
+    trainable_input = False
+
+    @dataclass(frozen=True)
+    class Config(Extractor.Config):
+        lines: int = setting(180, "height in pixels of the picture that faces are sought in")
+        min_face_pixels: int = setting(24, "height in source pixels of the smallest face to find")
+        stride: int = setting(4, "15 Hz frames from one key frame to the next; 6 and more lose tracks")
+
+        def __post_init__(self) -> None:
+            if min(self.lines, self.min_face_pixels, self.stride) < 1:
+                raise ValueError("lines, min_face_pixels and stride are at least 1")
+
+    @property
+    def request(self) -> FrameRequest:
+        """All frames, small."""
+        return FrameRequest(RATE_HZ, lines=self.config.lines)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(frames=(self.request,))
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return (len(COLUMNS),)
+
+    @property
+    def weights(self) -> tuple[weights.WeightsRecord, ...]:
+        import facenet_pytorch
+        from pathlib import Path
+        folder = Path(facenet_pytorch.__file__).parent / "data"
+        return tuple(weights.file_record(name, "pretrained", folder / f"{name}.pt") for name in ("pnet", "rnet", "onet"))
+
+    @cached_property
+    def detector(self) -> FaceDetector:
+        """MTCNN, loaded at first use."""
+        return FaceDetector(self.device, CascadeSettings())
+
+    def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
+        return [self._extract_one(clip.frames[self.request]) for clip in media]
+
+    def _extract_one(self, frames: Frames) -> FeatureSequence:
+        if not len(frames):
+            return FeatureSequence.empty(self.row_shape)
+        thumbnails = np.concatenate([block[:, ::THUMBNAIL_STEP, ::THUMBNAIL_STEP].mean(3)
+                                     for _, block in frames.blocks(BLOCK)])
+        cuts = shot_cuts(thumbnails)
+        keys = key_frames(len(frames), cuts, self.config.stride)
+        shrink = frames.shape[1] / frames.source_size[0]
+        found: list[np.ndarray] = []
+        for start in range(0, len(keys), BLOCK):
+            found += self.detector(frames.take(keys[start:start + BLOCK]),
+                                   min_face=self.config.min_face_pixels * shrink)
+        places, rows = face_rows(link(found, keys, cuts), num_keys=len(keys))
+        rows[:, [1, 3, *range(6, len(COLUMNS), 2)]] *= frames.source_size[1] / frames.shape[2]
+        rows[:, [2, 4, *range(7, len(COLUMNS), 2)]] *= frames.source_size[0] / frames.shape[1]
+        return FeatureSequence(rows, frames.times[places])

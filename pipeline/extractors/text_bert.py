@@ -1,0 +1,228 @@
+"""Last hidden states of a BERT-class encoder: one row a word piece; special tokens are kept apart."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from pipeline.config import setting
+from pipeline.errors import WeightsError
+from pipeline.extractors import Extractor
+from pipeline.media import FeatureSequence, Media, Needs
+from pipeline.networks import RANDOM_SEED, DtypeChoice
+from pipeline.weights import WeightsRecord, file_digest, offline, random_record, seeded, weights_folder
+
+BUCKETS = (16, 32, 64, 128, 256, 512)  # padded lengths: one shape each, so that the bytes never depend on the batch
+ROWS_PER_BATCH = 8  # likewise fixed; a batch that is not full is filled up with empty sentences
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
+MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
+
+
+class TextBert(Extractor):
+    """Any encoder that transformers loads by name or folder (BERT, RoBERTa, DeBERTa, MiniLM …).
+
+    ``rows=tokens`` gives the word pieces without special tokens, so that an average over rows is one over words;
+    ``rows=cls`` gives the first special token alone; ``rows=mean`` the average. Store two side by side with
+    ``--extractors text_bert,text_bert@cls --set text_bert@cls.rows=cls``.
+    """
+
+    modality = "text"
+
+    @dataclass(frozen=True)
+    class Config(Extractor.Config):
+        model: str = setting("bert-base-uncased", "name on the Hugging Face hub, or a folder with config and weights")
+        weights: str = setting("pretrained", "pretrained, or random (no download; words hashed to ids); a folder"
+                                             " that holds the model's folder")
+        layers: Literal["last", "last_four"] = setting("last", "hidden states of the last layer, or the mean of four")
+        rows: Literal["tokens", "cls", "mean"] = setting("tokens", "a row a word piece, the first special token, mean")
+        max_tokens: int = setting(512, "longer texts are cut here, special tokens included")
+        dtype: DtypeChoice = setting("auto", "compute type; auto: bfloat16 where the hardware multiplies it")
+
+        def __post_init__(self) -> None:
+            if not 3 <= self.max_tokens <= BUCKETS[-1]:
+                raise ValueError(f"max_tokens is 3 to {BUCKETS[-1]}, found {self.max_tokens}")
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(text=True)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return (int(self.architecture["hidden_size"]),)
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The model's folder on disk; None for random weights without a folder.
+
+        Raises:
+            WeightsError: there is no such folder and it cannot be fetched.
+        """
+        choice, model = self.config.weights, self.config.model
+        if Path(model).is_dir():
+            return Path(model)
+        if choice == "random":
+            return None
+        if choice != "pretrained":
+            for candidate in (Path(choice) / Path(model).name, Path(choice)):
+                if (candidate / "config.json").is_file():
+                    return candidate
+            raise WeightsError(f"no model in {choice}; expected config.json, weights and a tokenizer in it or in"
+                               f" {Path(choice) / Path(model).name}")
+        return _fetched(model)
+
+    @cached_property
+    def architecture(self) -> dict[str, Any]:
+        """The model's ``config.json``; BERT-base for random weights without a folder."""
+        if self.folder is None:
+            from transformers import BertConfig
+            return BertConfig().to_dict()
+        path = self.folder / "config.json"
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{path} cannot be read ({error}); text_bert.model is a name on the hub or a folder with"
+                               " config.json, weights and a tokenizer") from error
+
+    @property
+    def weights(self) -> tuple[WeightsRecord, ...]:
+        if self.config.weights == "random":
+            record = random_record(f"bert {json.dumps(self.architecture, sort_keys=True, default=str)}", RANDOM_SEED)
+            return (WeightsRecord("bert", "random", record.name, record.digest),)
+        assert self.folder is not None
+        files = sorted(file for pattern in ("*.safetensors", "pytorch_model.bin") for file in self.folder.glob(pattern))
+        if not files:
+            raise WeightsError(f"{self.folder} holds no weights (*.safetensors or pytorch_model.bin)")
+        return tuple(WeightsRecord("bert", "pretrained" if self.config.weights == "pretrained" else "file",
+                                   f"{self.folder.name}/{file.name}", file_digest(file)) for file in files)
+
+    def settings(self) -> dict[str, Any]:
+        settings = super().settings()
+        settings["model"] = Path(self.config.model).name
+        settings["tokenizer"] = "hashed words" if self.folder is None else next(
+            (file_digest(self.folder / name) for name in TOKENIZER_FILES if (self.folder / name).is_file()), "none")
+        return settings
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Text to ids: the folder's own tokenizer, or hashed words."""
+        if self.folder is None:
+            return HashedWords(int(self.architecture["vocab_size"]))
+        from transformers import AutoTokenizer
+        try:
+            return AutoTokenizer.from_pretrained(str(self.folder), local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{self.folder} holds no tokenizer that transformers can load:"
+                               f" {str(error).splitlines()[0]}") from error
+
+    @cached_property
+    def network(self) -> torch.nn.Module:
+        """The encoder in evaluation mode, loaded at first use."""
+        from transformers import AutoConfig, AutoModel, BertConfig
+        if self.config.weights == "random":
+            config = BertConfig() if self.folder is None else AutoConfig.from_pretrained(str(self.folder))
+            network = seeded(lambda: AutoModel.from_config(config), RANDOM_SEED)
+        else:
+            try:
+                network = AutoModel.from_pretrained(str(self.folder), local_files_only=True, trust_remote_code=False)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise WeightsError(f"{self.folder} does not hold a model that transformers can load:"
+                                   f" {str(error).splitlines()[0]}") from error
+        return network.eval().requires_grad_(False).to(self.device, getattr(torch, self.compute_dtype))
+
+    def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
+        sequences = [FeatureSequence.empty(self.row_shape)] * len(media)
+        encoded = [self._encode(clip.text) for clip in media]
+        order = sorted((place for place, ids in enumerate(encoded) if ids), key=lambda place: len(encoded[place]))
+        by_bucket: dict[int, list[int]] = {}
+        for place in order:
+            by_bucket.setdefault(next(size for size in BUCKETS if size >= len(encoded[place])), []).append(place)
+        for bucket, places in by_bucket.items():
+            for start in range(0, len(places), ROWS_PER_BATCH):
+                batch = places[start:start + ROWS_PER_BATCH]
+                hidden = self._hidden([encoded[place] for place in batch], bucket)
+                for place, states in zip(batch, hidden, strict=False):
+                    sequences[place] = self._as_sequence(states[:len(encoded[place])], encoded[place], media[place])
+        return sequences
+
+    def _encode(self, text: str) -> list[int]:
+        if not text.strip():
+            return []
+        return list(self.tokenizer(text, truncation=True, max_length=self.config.max_tokens)["input_ids"])
+
+    def _hidden(self, sentences: list[list[int]], bucket: int) -> np.ndarray:
+        """Hidden states, float32 (ROWS_PER_BATCH, bucket, D)."""
+        padding = self.tokenizer.pad_token_id or 0
+        ids = torch.full((ROWS_PER_BATCH, bucket), padding)
+        mask = torch.zeros((ROWS_PER_BATCH, bucket), dtype=torch.long)
+        mask[:, 0] = 1
+        for row, sentence in enumerate(sentences):
+            ids[row, :len(sentence)] = torch.tensor(sentence)
+            mask[row, :len(sentence)] = 1
+        with torch.inference_mode():
+            output = self.network(input_ids=ids.to(self.device), attention_mask=mask.to(self.device),
+                                  output_hidden_states=self.config.layers == "last_four")
+            states = output.last_hidden_state if self.config.layers == "last" \
+                else torch.stack(output.hidden_states[-4:]).mean(0)
+        return states.float().cpu().numpy()
+
+    def _as_sequence(self, states: np.ndarray, ids: list[int], clip: Media) -> FeatureSequence:
+        if self.config.rows == "cls":
+            values = states[:1]
+        else:
+            values = states[~np.isin(ids, self.tokenizer.all_special_ids)]
+            if self.config.rows == "mean" and len(values):
+                values = values.mean(0, keepdims=True)
+        times = np.full((len(values), 2), np.nan, np.float32)
+        return FeatureSequence(np.ascontiguousarray(values), times, "none")
+
+
+class HashedWords:
+    """A tokenizer without a vocabulary: words and punctuation marks are hashed to ids.
+
+    Args:
+        vocab_size: ids lie below it; the first thousand are left to special tokens, as in BERT's own vocabulary.
+    """
+
+    pad_token_id, cls_token_id, sep_token_id = 0, 101, 102
+    all_special_ids = (0, 101, 102)
+
+    def __init__(self, vocab_size: int) -> None:
+        self._vocab_size = vocab_size
+
+    def __call__(self, text: str, *, truncation: bool = True, max_length: int = 512) -> dict[str, list[int]]:
+        """``{"input_ids": [101, …, 102]}``, at most ``max_length`` long.
+
+        >>> len(HashedWords(30522)("Oh, hi!")["input_ids"])
+        6
+        """
+        words = re.findall(r"\w+|[^\w\s]", text.lower())
+        ids = [1000 + zlib.crc32(word.encode()) % (self._vocab_size - 1000) for word in words]
+        return {"input_ids": [self.cls_token_id, *ids[:max_length - 2], self.sep_token_id]}
+
+
+def _fetched(model: str) -> Path:
+    """A model of the hub, fetched once into the weights folder."""
+    folder = weights_folder() / model.replace("/", "--")
+    if (folder / "config.json").is_file():
+        return folder
+    advice = (f"Fetch it on a machine with a network (huggingface-cli download {model} --local-dir {folder}), or give"
+              " a folder with --set text_bert.model=FOLDER, or use --weights random to try things out")
+    if offline():
+        raise WeightsError(f"text_bert.model={model}: {folder} is not there and PIPELINE_OFFLINE forbids fetching it."
+                           f" {advice}")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    try:
+        return Path(snapshot_download(model, local_dir=folder, allow_patterns=list(MODEL_FILES)))
+    except (OSError, HfHubHTTPError, HFValidationError, ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"text_bert.model={model}: could not fetch it ({reason}). {advice}") from error

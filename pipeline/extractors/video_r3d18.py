@@ -1,0 +1,59 @@
+"""R3D-18 on snippets of whole frames: one 512-d row a snippet of 16 frames at 15 Hz."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pipeline import weights
+from pipeline.extractors import Extractor
+from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
+from pipeline.networks import weights_record
+from pipeline.snippets import R3D18, RATE_HZ, SIDE, SnippetConfig, snippet_times
+
+
+class VideoR3d18(Extractor):
+    """Whole frames, scaled to 128×171 and cut to the middle 112×112 as the network was trained."""
+
+    modality = "video"
+
+    @dataclass(frozen=True)
+    class Config(SnippetConfig):
+        """Settings of :class:`pipeline.snippets.SnippetConfig`."""
+
+    @property
+    def request(self) -> FrameRequest:
+        """The frames that the snippets use."""
+        return FrameRequest(RATE_HZ, size=(128, 171), crop=(SIDE, SIDE), snippets=self.config.layout)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(frames=(self.request,))
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return R3D18.row_shape
+
+    @property
+    def weights(self) -> tuple[weights.WeightsRecord, ...]:
+        return (weights_record("r3d_18", self.config.weights, weights.R3D18),)
+
+    @cached_property
+    def network(self) -> R3D18:
+        """The network, loaded at first use."""
+        return R3D18(self.config.weights, dtype=self.compute_dtype, device=self.device)
+
+    def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
+        return [self._extract_one(clip) for clip in media]
+
+    def _extract_one(self, clip: Media) -> FeatureSequence:
+        frames = clip.frames[self.request]
+        if not len(frames):
+            return FeatureSequence.empty(self.row_shape)
+        spans = self.config.layout.spans(frames.num_frames)
+        rows = np.stack([frames.at(np.arange(start, stop)) for start, stop in spans])
+        values = self.network(frames.take(slice(None)), rows, batch_size=self.config.batch_size)
+        return FeatureSequence(values, snippet_times(spans, frames.num_frames))

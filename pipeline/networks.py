@@ -1,0 +1,87 @@
+"""Getting a frozen network ready to run fast: compute type, folded batch norm, memory layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from pipeline.weights import Official, WeightsRecord, file_record, load_state, locate, random_record, seeded
+
+DtypeChoice = Literal["auto", "float32", "bfloat16"]
+RANDOM_SEED = 0
+
+
+def resolve_device(choice: str) -> torch.device:
+    """``"auto"`` is the first GPU if there is one, else the CPU."""
+    if choice == "auto":
+        choice = "cuda:0" if torch.cuda.is_available() else "cpu"
+    return torch.device(choice)
+
+
+def resolve_dtype(choice: DtypeChoice, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """What ``"auto"`` means on a device: bfloat16 where the hardware multiplies it, else float32.
+
+    On a CPU that is AMX or AVX-512 BF16: elsewhere bfloat16 is emulated and slower than float32.
+    """
+    if choice != "auto":
+        return choice
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if native else "float32"
+
+
+def weights_record(network: str, choice: str, official: Official) -> WeightsRecord:
+    """The record of what :func:`build` would load.
+
+    Raises:
+        WeightsError: see :func:`pipeline.weights.locate`.
+    """
+    if choice == "random":
+        return random_record(network, RANDOM_SEED)
+    return file_record(network, choice, locate(choice, official))
+
+
+def build(make: Callable[[], nn.Module], choice: str, official: Official) -> nn.Module:
+    """A network with its weights, in evaluation mode, without gradients.
+
+    Raises:
+        WeightsError: the weights are not to be had, or are another network's.
+    """
+    network = seeded(make, RANDOM_SEED)
+    if choice != "random":
+        load_state(network, locate(choice, official))
+    return network.eval().requires_grad_(False)
+
+
+def optimised(network: nn.Module, *, dtype: str, device: torch.device) -> nn.Module:
+    """The same function, faster: batch norm folded into convolutions, channels last where that pays.
+
+    bfloat16 3-D convolutions need channels-last weights to reach the matrix units (80 ms against 326 ms a snippet).
+    """
+    fold_batch_norm(network)
+    network = network.to(device, getattr(torch, dtype))
+    if dtype == "bfloat16" or device.type == "cuda":
+        for module in network.modules():
+            if isinstance(module, nn.Conv3d):
+                module.to(memory_format=torch.channels_last_3d)
+            elif isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
+    return network
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """Fold every batch norm that directly follows a convolution in its parent into that convolution, in place."""
+    previous: tuple[str, nn.Module] | None = None
+    for name, child in list(network.named_children()):
+        if isinstance(child, (nn.BatchNorm2d, nn.BatchNorm3d)) and previous is not None \
+                and isinstance(previous[1], (nn.Conv2d, nn.Conv3d)):
+            setattr(network, previous[0], fuse_conv_bn_eval(previous[1], child))
+            setattr(network, name, nn.Identity())
+        else:
+            fold_batch_norm(child)
+        previous = (name, child)
