@@ -1,0 +1,140 @@
+"""What will be computed and how: feature names and settings become planned features with fingerprints."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from pipeline.config import digest, to_json, with_settings
+from pipeline.decode import DECODE_VERSION, ffmpeg_version
+from pipeline.errors import StoreError, UsageError
+from pipeline.extractors import Extractor
+from pipeline.media import Needs
+from pipeline.plugins import plugin_class
+
+MADE_WITH = ("torch", "torchvision", "torchaudio", "transformers", "facenet-pytorch", "numpy", "h5py")
+
+
+@dataclass(frozen=True)
+class PlannedFeature:
+    """One feature to compute.
+
+    Args:
+        name: ``"extractor"`` or ``"extractor@variant"``, as stored.
+        extractor: file name of the extractor.
+        config: its settings.
+        needs: what each clip's media must hold.
+        recipe: everything that says how it is made, JSON types; ``recipe["fingerprint"]`` is its digest.
+    """
+
+    name: str
+    extractor: str
+    config: Any
+    needs: Needs
+    recipe: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that changes results."""
+        return str(self.recipe["fingerprint"])
+
+    def build(self, device: torch.device) -> Extractor:
+        """The extractor, its networks not yet loaded."""
+        return plugin_class("extractor", self.extractor)(self.config, device=device)  # type: ignore[no-any-return]
+
+
+def plan_features(names: Sequence[str], settings: Mapping[str, Mapping[str, str]], *, weights: str | None,
+                  device: torch.device) -> list[PlannedFeature]:
+    """Resolve feature names, their upstream features and settings, in an order in which they can be computed.
+
+    Args:
+        names: ``extractor`` or ``extractor@variant``.
+        settings: text by field, by feature name.
+        weights: for every extractor that has weights and no own setting of them.
+        device: where networks will run; it decides what ``dtype=auto`` means.
+
+    Raises:
+        UsageError: an unknown extractor or setting, a name given twice, or a setting of a feature that is not made.
+        WeightsError: weights are not to be had.
+    """
+    if len(set(names)) != len(names):
+        raise UsageError(f"a feature is named twice in {', '.join(names)}; variants are written extractor@variant")
+    planned: dict[str, PlannedFeature] = {}
+    for name in names:
+        _plan(name, settings, weights, device, planned)
+    for name in settings:
+        if name not in planned:
+            raise UsageError(f"--set {name}.…: {name} is not among the features to be made ({', '.join(planned)})")
+    return list(planned.values())
+
+
+def _plan(name: str, settings: Mapping[str, Mapping[str, str]], weights: str | None, device: torch.device,
+          planned: dict[str, PlannedFeature]) -> None:
+    if name in planned:
+        return
+    extractor_name = name.partition("@")[0]
+    kind = plugin_class("extractor", extractor_name)
+    own = dict(settings.get(name, {}))
+    config = kind.Config()  # type: ignore[attr-defined]
+    if weights is not None and "weights" in {field.name for field in dataclasses.fields(config)}:
+        own.setdefault("weights", weights)
+    extractor = kind(with_settings(config, own, owner=name), device=device)
+    for upstream in extractor.needs.features:
+        _plan(upstream, settings, weights, device, planned)
+    planned[name] = PlannedFeature(name, extractor_name, extractor.config, extractor.needs,
+                                   _recipe(name, extractor_name, extractor, planned))
+
+
+def _recipe(name: str, extractor_name: str, extractor: Extractor,
+            planned: Mapping[str, PlannedFeature]) -> dict[str, Any]:
+    needs = extractor.needs
+    weights = [to_json(record) for record in extractor.weights]
+    made_by: dict[str, Any] = {
+        "extractor": extractor_name, "version": extractor.version, "settings": extractor.settings(),
+        "frames": to_json(needs.frames), "waveform": needs.waveform, "text": needs.text,
+        "decode_version": DECODE_VERSION if needs.media else None,
+        "weights": [{"network": record["network"], "digest": record["digest"]} for record in weights],
+        "upstream": {upstream: planned[upstream].fingerprint for upstream in needs.features},
+    }
+    return {"feature": name, **made_by, "weights": weights, "fingerprint": digest(made_by),
+            "made_with": made_with(extractor.device)}
+
+
+def made_with(device: torch.device) -> dict[str, str]:
+    """Versions of what computes the features; informative, not part of a fingerprint."""
+    versions = {package: metadata.version(package) for package in MADE_WITH}
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return {"python": platform.python_version(), **versions, "ffmpeg": ffmpeg_version(), "device": f"{device} {where}"}
+
+
+def check_same(name: str, stored: Mapping[str, Any], wanted: Mapping[str, Any], *, place: str) -> None:
+    """Refuse to mix rows of a feature that are made in different ways.
+
+    Raises:
+        StoreError: the fingerprints differ; the message shows what differs and what to do.
+    """
+    if stored.get("fingerprint") == wanted["fingerprint"]:
+        return
+    differences = [f"{key}: {old!r} in the store, {new!r} now" for key, old, new in _differences(stored, wanted)]
+    raise StoreError(f"{place} holds {name} made in another way ({'; '.join(differences) or 'unknown difference'})."
+                     f" Use --replace to compute it anew, or keep both: --extractors {name}@NAME --set {name}@NAME.…")
+
+
+def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any],
+                 prefix: str = "") -> list[tuple[str, Any, Any]]:
+    found: list[tuple[str, Any, Any]] = []
+    for key in sorted(set(stored) | set(wanted)):
+        old, new = stored.get(key), wanted.get(key)
+        if old == new or key in ("made_with", "fingerprint"):
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += _differences(old, new, f"{prefix}{key}.")
+        else:
+            found.append((prefix + key, old, new))
+    return found

@@ -1,0 +1,223 @@
+"""What the command line shows: progress and tables on stderr, in plain text where that is no terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import time
+import typing
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline import plugins
+from pipeline.extraction import ExtractionReport
+from pipeline.recipes import PlannedFeature
+from pipeline.training import Progress as TrainingEvents
+from pipeline.worker import ChunkReport
+
+MOST_ROWS = 20  # of a table of failures; `inspect --json` has them all
+console = Console(stderr=True, highlight=False)
+
+
+class _Bar:
+    """A progress bar that lasts as long as a ``with`` block."""
+
+    def __init__(self) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=console, transient=True, disable=not console.is_terminal)
+
+    def __enter__(self) -> typing.Any:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+
+class ExtractionProgress(_Bar):
+    """Clips a second, what is slow, time left and failures so far."""
+
+    def planned(self, num_clips: int, num_to_do: int, features: Sequence[PlannedFeature],
+                notes: Sequence[str]) -> None:
+        for note in notes:
+            console.print(f"[yellow]note[/] {escape(note)}")
+        names = ", ".join(feature.name for feature in features)
+        console.print(f"{num_clips} clips, {num_to_do} of them to work on: {escape(names)}")
+        for feature in features:
+            sources = {record["source"] for record in feature.recipe["weights"]}
+            if "random" in sources:
+                console.print(f"[yellow]note[/] {escape(feature.name)} has random weights: for trying things out only")
+        self._task = self.bar.add_task("extract", total=num_to_do, detail="starting workers")
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._done, self._failed, self._began = 0, 0, time.perf_counter()
+
+    def advanced(self, report: ChunkReport) -> None:
+        self._done += report.num_clips
+        self._failed += len({clip_id for clip_id, _, _ in report.failures})
+        for stage, spent in report.seconds.items():
+            self._seconds[stage] += spent
+        stages = {stage: spent for stage, spent in self._seconds.items() if stage != "total"}
+        slowest = max(stages, key=lambda stage: stages[stage]) if stages else "–"
+        rate = self._done / (time.perf_counter() - self._began)
+        detail = f"{rate:.2g} clips/s, slowest {slowest}, {self._failed} failed"
+        self.bar.update(self._task, advance=report.num_clips, detail=escape(detail))
+
+    def packing(self) -> None:
+        if self.bar.task_ids:
+            self.bar.update(self._task, detail="packing")
+
+
+def show_extraction(report: ExtractionReport) -> None:
+    """Time by stage and what failed."""
+    if report.num_done:
+        table = Table(title="Working time, seconds a clip", title_justify="left")
+        table.add_column("stage")
+        table.add_column("seconds", justify="right")
+        for stage, seconds in sorted(report.seconds.items(), key=lambda item: -item[1]):
+            if stage not in ("total", "wall"):
+                table.add_row(escape(stage), f"{seconds / report.num_done:.3f}")
+        console.print(table)
+    failed = {clip_id for clip_id, _, _ in report.failures}
+    if failed:
+        show_failures([{"clip": clip_id, "feature": feature, "stage": failure.stage, "kind": failure.kind,
+                        "message": failure.message} for clip_id, feature, failure in report.failures])
+    console.print(f"{report.num_done} clips in {report.seconds['wall']:.1f} s, {len(failed)} failed"
+                  + (f" (exit code 3); look again with: python -m pipeline inspect {report.store}" if failed else ""),
+                  soft_wrap=True)
+
+
+def show_failures(failures: Sequence[Mapping[str, str]]) -> None:
+    """One line for each clip and reason."""
+    features: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
+    for row in failures:
+        features[row["clip"], row["stage"], row["kind"], row["message"]].append(row["feature"])
+    table = Table(title="Failed", title_justify="left")
+    for column in ("clip", "stage", "kind", "what was found", "so these are missing"):
+        table.add_column(column, overflow="fold")
+    for (clip, stage, kind, message), names in list(features.items())[:MOST_ROWS]:
+        table.add_row(*map(escape, (clip, stage, kind, message, ", ".join(names))))
+    console.print(table)
+    if len(features) > MOST_ROWS:
+        console.print(f"… and {len(features) - MOST_ROWS} more; `inspect --json` shows them all")
+
+
+def show_store(summary: Mapping[str, Any]) -> None:
+    """Everything of :func:`pipeline.inspection.summarise`, on stdout."""
+    out = Console(highlight=False)
+    splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
+    out.print(f"[bold]{escape(summary['path'])}[/]  {escape(summary['dataset'])}, {summary['clips']} clips"
+              f" ({escape(splits)}), made {summary['created']}", soft_wrap=True)
+    table = Table(title="Features", title_justify="left")
+    table.add_column("feature")
+    for column in ("row", "rows", "MB", "done", "empty", "failed", "missing"):
+        table.add_column(column, justify="right")
+    table.add_column("weights")
+    table.add_column("digest")
+    for name, counts in summary["features"].items():
+        table.add_row(escape(name), "×".join(map(str, counts["row_shape"])), f"{counts['rows']:,}",
+                      f"{counts['megabytes']:,.1f}", *(str(counts[status]) for status in
+                                                       ("done", "empty", "failed", "missing")),
+                      counts["weights"], counts["digest"][:12])
+    out.print(table)
+    for task, labels in summary["tasks"].items():
+        out.print(f"[bold]{escape(task)}[/]  " + escape(", ".join(f"{name} {value}" for name, value in labels.items())),
+                  soft_wrap=True)
+    if summary["failures"]:
+        show_failures(summary["failures"])
+
+
+class TrainingProgress(_Bar, TrainingEvents):
+    """Epoch by epoch: loss and the dev metric."""
+
+    def on_start(self, plan: Mapping[str, Any]) -> None:
+        console.print(f"{escape(plan['model'])} on {escape(', '.join(plan['inputs']))}; tasks:"
+                      f" {escape(', '.join(plan['tasks']))}", soft_wrap=True)
+        for note in plan.get("notes", ()):
+            console.print(f"[yellow]note[/] {escape(str(note))}", soft_wrap=True)
+        self._tasks: dict[int, Any] = {}
+
+    def on_epoch(self, seed: int, epoch: int, num_epochs: int, metrics: Mapping[str, Any]) -> None:
+        if seed not in self._tasks:
+            self._tasks[seed] = self.bar.add_task(f"seed {seed}", total=num_epochs, detail="")
+        self.bar.update(self._tasks[seed], completed=epoch,
+                        detail=f"loss {metrics['train_loss']:.3f}, dev {metrics['dev_loss']:.3f}")
+
+
+def show_metrics(run: Path) -> None:
+    """Scores of a finished run, beside its baselines."""
+    from pipeline.runs import read_json
+    show_scores(read_json(run / "metrics.json"))
+
+
+def show_scores(metrics: Mapping[str, Any]) -> None:
+    """One row for each split, task and model, on stderr."""
+    table = Table(title="Scores, %, mean ± sd over seeds", title_justify="left")
+    rows = [(split, task, "model", values) for split, tasks in metrics.items() if split in metrics["num_clips"]
+            for task, values in tasks.items()]
+    rows += [(split, task, name, values) for name, splits in metrics.get("baselines", {}).items()
+             for split, tasks in splits.items() for task, values in tasks.items()]
+    names = list(dict.fromkeys(name for *_, values in rows for name in values))
+    for column in ("split", "task", "by"):
+        table.add_column(column)
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    order = list(metrics["num_clips"])
+    for split, task, name, values in sorted(rows, key=lambda row: (order.index(row[0]), row[1])):
+        table.add_row(escape(split), escape(task), name,
+                      *(_percent(values[metric]) if metric in values else "" for metric in names))
+    console.print(table)
+
+
+def _percent(value: Mapping[str, Any]) -> str:
+    if value["mean"] is None:
+        return "–"
+    spread = f" ± {100 * value['sd']:.1f}" if len(value["seeds"]) > 1 else ""
+    return f"{100 * value['mean']:.1f}{spread}"
+
+
+def show_parameters(counts: Mapping[str, int]) -> None:
+    """Parameters by module and in all, on stdout."""
+    table = Table()
+    table.add_column("module")
+    table.add_column("parameters", justify="right")
+    for name, count in counts.items():
+        table.add_row(escape(name), f"{count:,}")
+    table.add_row("[bold]in all[/]", f"[bold]{sum(counts.values()):,}[/]")
+    Console(highlight=False).print(table)
+
+
+def show_plugins(*, with_settings: bool) -> None:
+    """Names of datasets, extractors and models with a line each, on stdout."""
+    out = Console(highlight=False)
+    for kind in typing.get_args(plugins.Kind):
+        table = Table(title=f"{kind}s", title_justify="left")
+        table.add_column("name")
+        table.add_column("what it is", overflow="fold")
+        for name in plugins.names(kind):
+            table.add_row(escape(name), escape(plugins.summary(kind, name)))
+        out.print(table)
+        if with_settings:
+            for name in plugins.names(kind):
+                _show_settings(out, name, plugins.plugin_class(kind, name))
+
+
+def _show_settings(out: Console, name: str, kind: type) -> None:
+    module = inspect.getmodule(kind)
+    config = getattr(kind, "Config", None) or getattr(module, "Config", None)
+    if config is None or not dataclasses.fields(config):
+        return
+    table = Table(title=name, title_justify="left", show_header=False)
+    for field in dataclasses.fields(config):
+        table.add_row(escape(f"--set {name}.{field.name}={field.default}"), escape(field.metadata.get("help", "")))
+    out.print(table)

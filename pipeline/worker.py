@@ -1,0 +1,274 @@
+"""What one worker does with one chunk of clips: decode ahead, extract, write a shard."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from pipeline.clip import Clip, Corpus
+from pipeline.decode import Damage, DecodeLimits, read_media
+from pipeline.errors import ClipError
+from pipeline.extractors import Extractor
+from pipeline.media import FeatureSequence, Media
+from pipeline.packing import Cell, Failure, FeatureData, SourceRecord, write_store
+from pipeline.recipes import PlannedFeature
+from pipeline.store import FeatureStore
+from pipeline.weights import file_digest
+
+TEXT_BATCH = 64  # clips whose text goes through an extractor in one call
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Clips that lack the same features, for one worker.
+
+    Args:
+        number: place in the run.
+        clips: what to work on.
+        features: what to compute, upstream first.
+        stored: features that are read from the store at ``store`` because others need them.
+        corpus: copied into the shard.
+        shard: file to write.
+        store: the packed store so far; None without one.
+        device: where networks run.
+        threads: of each worker; fixed, because the last bits depend on it.
+        on_damage, limits: see :func:`pipeline.decode.read_media`.
+    """
+
+    number: int
+    clips: tuple[Clip, ...]
+    features: tuple[PlannedFeature, ...]
+    stored: tuple[str, ...]
+    corpus: Corpus
+    shard: Path
+    store: Path | None
+    device: str
+    threads: int = 1
+    on_damage: Damage = "skip"
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+
+
+@dataclass(frozen=True)
+class ChunkReport:
+    """What came of a chunk.
+
+    Args:
+        number: of the chunk.
+        num_clips: clips worked on.
+        failures: clip id, feature and why.
+        seconds: time by stage: ``"decode"`` is what the networks waited for it.
+    """
+
+    number: int
+    num_clips: int
+    failures: tuple[tuple[str, str, Failure], ...]
+    seconds: Mapping[str, float]
+
+
+_EXTRACTORS: dict[tuple[str, str, str], Extractor] = {}  # the one cache of a worker: its loaded networks
+
+
+def run_chunk(chunk: Chunk) -> ChunkReport:
+    """Compute a chunk's features and write its shard.
+
+    A clip's own trouble is recorded and its other features go on; anything else is a bug and is raised.
+    """
+    started = time.perf_counter()
+    _die_with_parent()
+    with _threads(chunk.threads):
+        work = _ChunkWork(chunk)
+        work.run()
+    cells = {name: {**work.cells[name]} for name in work.cells}
+    features = {feature.name: _feature_data(feature, work.extractors[feature.name], cells[feature.name])
+                for feature in chunk.features}
+    began_write = time.perf_counter()
+    write_store(chunk.shard, corpus=chunk.corpus, clips=chunk.clips, features=features, sources=work.sources)
+    work.seconds["write"] += time.perf_counter() - began_write
+    work.seconds["total"] += time.perf_counter() - started
+    failures = tuple((clip_id, name, cell.failure) for name in cells for clip_id, cell in cells[name].items()
+                     if cell.failure is not None)
+    return ChunkReport(chunk.number, len(chunk.clips), failures, dict(work.seconds))
+
+
+class _ChunkWork:
+    """The state of one chunk in work."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.sources: dict[str, SourceRecord] = {}
+        self.cells: dict[str, dict[str, Cell]] = {feature.name: {} for feature in chunk.features}
+        device = torch.device(chunk.device)
+        self.extractors = {feature.name: _extractor(feature, device) for feature in chunk.features}
+        self._store = FeatureStore(chunk.store) if chunk.store is not None and chunk.stored else None
+        self._media_features = [feature for feature in chunk.features if needs_media(feature)]
+        self._text_features = [feature for feature in chunk.features if not needs_media(feature)]
+
+    def run(self) -> None:
+        """Work on all clips: texts in batches, media clip by clip with the next one being decoded."""
+        clips = self.chunk.clips
+        for start in range(0, len(clips), TEXT_BATCH):
+            batch = clips[start:start + TEXT_BATCH]
+            for feature in self._text_features:
+                self._extract(feature, batch, [Media(clip.clip_id, text=clip.text) for clip in batch])
+        if not self._media_features:
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
+            ahead: Future[_Decoded] | None = pool.submit(self._decode, clips[0])
+            for place, clip in enumerate(clips):
+                assert ahead is not None
+                began = time.perf_counter()
+                decoded = ahead.result()
+                self.seconds["decode"] += time.perf_counter() - began
+                ahead = pool.submit(self._decode, clips[place + 1]) if place + 1 < len(clips) else None
+                self._media_clip(clip, decoded)
+
+    def _decode(self, clip: Clip) -> _Decoded:
+        """Decode what all media features of the chunk need; its time does not count unless it is waited for."""
+        if clip.source is None:
+            return _Decoded(None, SourceRecord(), None)
+        record = SourceRecord()
+        try:
+            record = source_record(clip.source)
+            requests = dict.fromkeys(request for feature in self._media_features for request in feature.needs.frames)
+            waveform = any(feature.needs.waveform for feature in self._media_features)
+            media = read_media(clip, tuple(requests), waveform=waveform, on_damage=self.chunk.on_damage,
+                               limits=self.chunk.limits)
+            return _Decoded(media, record, None)
+        except ClipError as error:
+            return _Decoded(None, record, error)
+
+    def _media_clip(self, clip: Clip, decoded: _Decoded) -> None:
+        self.sources[clip.clip_id] = decoded.record
+        upstream = {} if self._store is None else {
+            name: self._store.read(clip.clip_id, name) for name in self.chunk.stored}
+        for feature in self._media_features:
+            given = input_digest(feature, clip, decoded.record.digest)
+            if decoded.error is not None:
+                self.cells[feature.name][clip.clip_id] = Cell.failed(_failure(decoded.error), input=given)
+            elif decoded.media is None:
+                shape, dtype = self.extractors[feature.name].row_shape, self.extractors[feature.name].dtype
+                self.cells[feature.name][clip.clip_id] = Cell.of(FeatureSequence.empty(shape, dtype), input=given)
+            elif missing := [name for name in feature.needs.features if name not in upstream]:
+                failure = Failure(feature.name, "permanent", f"{', '.join(missing)} failed, which this is made from")
+                self.cells[feature.name][clip.clip_id] = Cell.failed(failure, input=given)
+            else:
+                media = replace(decoded.media, features={name: upstream[name] for name in feature.needs.features})
+                for sequence in self._extract(feature, [clip], [media], decoded.record):
+                    upstream[feature.name] = sequence
+
+    def _extract(self, feature: PlannedFeature, clips: Sequence[Clip], media: list[Media],
+                 record: SourceRecord = SourceRecord()) -> list[FeatureSequence]:
+        """Run one extractor and keep its rows, or the clip's failure; the rows of those that went well."""
+        began = time.perf_counter()
+        try:
+            sequences = self.extractors[feature.name].extract(media)
+        except ClipError as error:
+            if len(clips) > 1:
+                return [rows for clip, one in zip(clips, media, strict=True)
+                        for rows in self._extract(feature, [clip], [one], record)]
+            given = input_digest(feature, clips[0], record.digest)
+            self.cells[feature.name][clips[0].clip_id] = Cell.failed(_failure(error), input=given)
+            return []
+        finally:
+            self.seconds[feature.name] += time.perf_counter() - began
+        for clip, sequence in zip(clips, sequences, strict=True):
+            self.cells[feature.name][clip.clip_id] = Cell.of(
+                sequence, input=input_digest(feature, clip, record.digest))
+        return sequences
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    media: Media | None
+    record: SourceRecord
+    error: ClipError | None
+
+
+def needs_media(feature: PlannedFeature) -> bool:
+    """Must the clip's file be there? Features made from others come from the same file."""
+    return feature.needs.media or bool(feature.needs.features)
+
+
+def input_digest(feature: PlannedFeature, clip: Clip, source_digest: str) -> str:
+    """Digest of what a feature of a clip is made from: the file's bytes and span, the words, or both."""
+    parts: list[object] = []
+    if needs_media(feature):
+        parts += [source_digest, clip.start_seconds, clip.stop_seconds]
+    if feature.needs.text:
+        parts.append(clip.text)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def source_record(source: Path, known: SourceRecord = SourceRecord()) -> SourceRecord:
+    """Size, time of change and digest of a file; its bytes are not read again where size and time are ``known``.
+
+    Raises:
+        ClipError: the file is not there or cannot be read.
+    """
+    try:
+        status = source.stat()
+        if known.digest and (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns):
+            return known
+        if not source.is_file():
+            raise ClipError(f"{source} is not a file; expected a video, sound or picture", stage="decode")
+        return SourceRecord(status.st_size, status.st_mtime_ns, file_digest(source))
+    except FileNotFoundError:
+        raise ClipError(f"{source} does not exist; put it there and run again with --retry-failed",
+                        stage="decode") from None
+    except OSError as error:
+        raise ClipError(f"{source} cannot be read ({error.strerror})", stage="decode", kind="passing") from error
+
+
+def _failure(error: ClipError) -> Failure:
+    return Failure(error.stage, error.kind, str(error))
+
+
+def _feature_data(feature: PlannedFeature, extractor: Extractor, cells: Mapping[str, Cell]) -> FeatureData:
+    return FeatureData(extractor.modality, extractor.row_shape, feature.recipe, cells=cells, dtype=extractor.dtype,
+                       columns=extractor.columns, is_input=extractor.trainable_input)
+
+
+def _extractor(feature: PlannedFeature, device: torch.device) -> Extractor:
+    key = (feature.name, repr(feature.config), str(device))
+    if key not in _EXTRACTORS:
+        _EXTRACTORS[key] = feature.build(device)
+    return _EXTRACTORS[key]
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _die_with_parent(every_seconds: float = 1.0) -> None:
+    """In a worker process: end when the process that started the run is gone, so that nothing writes on."""
+    if threading.current_thread() is not threading.main_thread() or getattr(_die_with_parent, "watching", False):
+        return
+    from multiprocessing import parent_process
+    parent = os.getppid()
+    if parent_process() is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(every_seconds)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="watch-parent").start()
+    _die_with_parent.watching = True  # type: ignore[attr-defined]
