@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -119,35 +121,45 @@ class Frames:
 
 
 class FrameBuffer:
-    """Collects frames as they arrive; past a limit of bytes they go to an unnamed temporary file."""
+    """Room for a known number of frames, filled as they arrive; past a limit of bytes it lies in an unnamed file.
 
-    def __init__(self, height: int, width: int, *, memory_bytes: int) -> None:
-        self.shape = (height, width, 3)
-        self._memory_bytes = memory_bytes
-        self._chunks: list[bytes] = []
-        self._file = None
-        self.num_bytes = 0
+    Args:
+        num_frames: most frames that will come.
+        height, width: of each.
+        memory_bytes: larger buffers go to a temporary file, whose room is taken at once.
 
-    def add(self, frame: bytes) -> None:
-        """Append one frame of H·W·3 bytes."""
-        if self._file is None and self.num_bytes + len(frame) > self._memory_bytes:
-            self._file = tempfile.TemporaryFile(prefix="frames-")
-            self._file.writelines(self._chunks)
-            self._chunks.clear()
-        if self._file is None:
-            self._chunks.append(frame)
+    Raises:
+        OSError: the disk has no room for the file.
+    """
+
+    def __init__(self, num_frames: int, height: int, width: int, *, memory_bytes: int) -> None:
+        shape = (num_frames, height, width, 3)
+        self.num_bytes = math.prod(shape)
+        self.in_memory = self.num_bytes <= memory_bytes
+        self.num_filled = 0
+        if self.in_memory:
+            self._values = np.empty(shape, np.uint8)
         else:
-            self._file.write(frame)
-        self.num_bytes += len(frame)
+            with tempfile.TemporaryFile(prefix="frames-") as file:
+                # Writing to a map of a file that finds the disk full ends the process: so its room is taken now.
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, self.num_bytes)
+                else:
+                    file.truncate(self.num_bytes)
+                self._values = np.memmap(file, np.uint8, "r+", shape=shape)
+
+    def room(self) -> memoryview:
+        """The bytes that are still to be filled."""
+        return self._values.reshape(-1)[self.num_filled:].data
+
+    def advance(self, num_bytes: int) -> None:
+        """Count bytes that were written to the front of :meth:`room`."""
+        self.num_filled += num_bytes
 
     def finish(self) -> np.ndarray:
-        """The frames, uint8 (T, H, W, 3): an array in memory, or a map of the file."""
-        count = self.num_bytes // int(np.prod(self.shape))
-        if self._file is None:
-            return np.frombuffer(b"".join(self._chunks), np.uint8).reshape(count, *self.shape)
-        self._file.flush()
-        values = np.memmap(self._file, np.uint8, "r", shape=(count, *self.shape))
-        return values
+        """The whole frames that came, uint8 (T, H, W, 3): an array in memory, or a map of the file."""
+        frame_bytes = math.prod(self._values.shape[1:])
+        return self._values[:self.num_filled // frame_bytes if frame_bytes else 0]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,285 @@
+"""From a media file to frames and sound: one ffmpeg process per clip gives all that its extractors need.
+
+Picture and sound share the container's zero. Frame ``k`` of a grid shows what is on screen at ``k / rate_hz``; the
+first picture is held back to the start where it comes late. A grid is as long as the picture's packets last, known
+before decoding, so that the frames of snippets can be chosen inside ffmpeg and the rest never leave it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import ffmpeg
+import numpy as np
+
+from pipeline.clip import Clip
+from pipeline.config import setting
+from pipeline.damage import Decoded, damages
+from pipeline.media import SAMPLE_RATE_HZ, FrameBuffer, FrameRequest, Frames, Media
+from pipeline.pipes import ByteSink, FrameSink, run_reading
+from pipeline.probe import (
+    Probe, child_environment, clip_error, ffmpeg_path, ffmpeg_version, input_options, probe, quoted, source_url,
+)
+
+__all__ = ["DECODE_VERSION", "Damage", "DecodeLimits", "Probe", "ffmpeg_path", "ffmpeg_version", "frame_count",
+           "output_size", "picture_size", "probe", "read_media", "selection"]
+
+DECODE_VERSION = 1  # raise it when the same file would give other pixels or samples
+Damage = Literal["skip", "partial", "fail"]
+
+# Exact integer paths: the same pixels from every CPU's assembler code. Measured: +0.04 s a clip at full size, nothing
+# when scaling down.
+_SCALE_FLAGS = "bilinear+accurate_rnd+bitexact"
+# A picture that starts this share of a grid step late still counts as on time: containers round times to 1 ms.
+_LATE_SHARE = 0.1
+# Decoding starts this long before a cut, so that sound codecs have settled when it comes.
+_PREROLL_SECONDS = 1.0
+# Seeking in these lands beside the mark: they are decoded from their start.
+_UNSEEKABLE = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v", "aac", "ac3", "eac3")
+# The resampler gives nothing for sounds shorter than its filter: they are lengthened and cut again.
+_SHORT_SAMPLES = SAMPLE_RATE_HZ // 10
+_MESSAGE_BYTES = 2 ** 18
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """How much one clip may cost; none of these changes what a clip within them gives."""
+
+    timeout_seconds: float = setting(600.0, "longest time ffmpeg may take for one clip", machine=True)
+    max_duration_seconds: float = setting(4 * 3600.0, "longer clips are refused; cut them with start and end",
+                                          machine=True)
+    max_frame_pixels: int = setting(2 ** 26, "larger pictures are refused (8192 x 8192)", machine=True)
+    memory_bytes: int = setting(2 ** 29, "decoded frames of one clip beyond this go to a temporary file", machine=True)
+    max_bytes: int = setting(2 ** 35, "clips whose decoded frames need more than this are refused", machine=True)
+
+
+def frame_count(end_seconds: float, rate_hz: float) -> int:
+    """How many frames a grid has before a picture's end: at least 1 where there is a picture, else 0.
+
+    >>> frame_count(2.0, 15.0), frame_count(0.01, 15.0), frame_count(0.0, 15.0)
+    (30, 1, 0)
+    """
+    return max(1, math.ceil(end_seconds * rate_hz - _LATE_SHARE)) if end_seconds > 0 else 0
+
+
+def picture_size(request: FrameRequest, source_size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) that a picture is scaled to, before the crop.
+
+    >>> picture_size(FrameRequest(lines=180), (360, 640)), picture_size(FrameRequest(lines=180), (5, 3))
+    ((180, 320), (5, 3))
+    """
+    if request.size is not None:
+        return request.size
+    height = min(request.lines or source_size[0], source_size[0])
+    return height, max(1, round(source_size[1] * height / source_size[0])) if source_size[0] else 0
+
+
+def output_size(request: FrameRequest, source_size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the frames that a request gives; a crop never reaches past the picture."""
+    height, width = picture_size(request, source_size)
+    return (min(request.crop[0], height), min(request.crop[1], width)) if request.crop else (height, width)
+
+
+def selection(indices: np.ndarray) -> str:
+    """The frames of rising ``indices`` as an expression for ffmpeg's filter ``select``.
+
+    >>> selection(np.array([0, 1, 2, 7]))
+    'between(n,0,2)+between(n,7,7)'
+    """
+    runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
+    return "+".join(f"between(n,{run[0]},{run[-1]})" for run in runs)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One output of pictures: which frames of the grid, and how large."""
+
+    request: FrameRequest
+    indices: np.ndarray
+    num_frames: int
+    scaled: tuple[int, int]
+    size: tuple[int, int]
+
+
+def read_media(clip: Clip, frames: tuple[FrameRequest, ...], *, waveform: bool, on_damage: Damage = "skip",
+               limits: DecodeLimits = DecodeLimits()) -> Media:
+    """Decode what is asked for of one clip.
+
+    A file without picture gives zero frames, one without sound zero samples; so does a clip without a file.
+
+    Args:
+        clip: whose source is read, between its start and stop.
+        frames: distinct requests; equal ones share one output.
+        waveform: is the sound wanted?
+        on_damage: ``"skip"`` and ``"fail"`` raise on damaged media (the caller goes on or stops); ``"partial"`` uses
+            what came and says so in the notes.
+        limits: how much the clip may cost.
+
+    Returns:
+        Frames by request, float32 mono sound (S,) in [-1, 1] at 16 kHz, text, duration and notes.
+
+    Raises:
+        ClipError: the file is missing, no media, without any picture or sound, over a limit or damaged; the clip lies
+            behind the file's end; or, passing, ffmpeg takes too long, or the disk is full or unreadable.
+    """
+    requests = tuple(dict.fromkeys(frames))
+    if clip.source is None or not (requests or waveform):
+        empty = {request: _no_frames(request) for request in requests}
+        return Media(clip.clip_id, empty, np.zeros(0, np.float32) if waveform else None, clip.text)
+    found = probe(clip.source, start_seconds=clip.start_seconds, stop_seconds=clip.stop_seconds,
+                  max_pixels=limits.max_frame_pixels, timeout_seconds=limits.timeout_seconds)
+    _check_limits(clip, found, limits)
+    wanted = [_wanted(request, found) for request in requests if found.video_span[1] > 0]
+    num_samples = round(found.audio_span[1] * SAMPLE_RATE_HZ) if waveform and found.audio_span[1] > 0 else 0
+    decoded = _run(clip, found, wanted, num_samples, limits) if wanted or num_samples else Decoded()
+    hurt = damages(found, clip, decoded)
+    usable = any(len(rows) for rows in decoded.frames) or len(decoded.sound) > 0
+    if hurt and (on_damage != "partial" or not usable):
+        raise clip_error(f"{quoted(clip.source)} is damaged: {'; '.join(hurt)}; expected a whole file: fetch it again,"
+                         " or keep what can be read with --on-damage partial")
+    pictures = {want.request: Frames(rows, want.indices[:len(rows)], rate_hz=want.request.rate_hz,
+                                     num_frames=want.num_frames if len(rows) else 0, source_size=found.size)
+                for want, rows in zip(wanted, decoded.frames)}
+    # Where the sound starts anew midway, what follows stands at wrong times: it lies behind the promised end.
+    sound = np.clip(decoded.sound[:num_samples] if hurt else decoded.sound, -1, 1) if waveform else None
+    return Media(clip.clip_id, {request: pictures.get(request) or _no_frames(request) for request in requests}, sound,
+                 clip.text, duration_seconds=found.end_seconds, notes=(*hurt, *_notes(found)))
+
+
+def _no_frames(request: FrameRequest) -> Frames:
+    """Zero frames; where the request leaves the shape to the picture, they are square."""
+    height, width = output_size(request, (request.lines or 0, request.lines or 0))
+    return Frames(np.zeros((0, height, width, 3), np.uint8), np.zeros(0, np.int64), rate_hz=request.rate_hz,
+                  num_frames=0, source_size=(0, 0))
+
+
+def _wanted(request: FrameRequest, found: Probe) -> _Wanted:
+    num_frames = 1 if found.is_still else frame_count(found.video_span[1], request.rate_hz)
+    indices = np.arange(num_frames) if request.snippets is None else request.snippets.frames(num_frames)
+    return _Wanted(request, indices, num_frames, picture_size(request, found.size), output_size(request, found.size))
+
+
+def _check_limits(clip: Clip, found: Probe, limits: DecodeLimits) -> None:
+    name = quoted(clip.source or Path())
+    if found.end_seconds <= 0:
+        whole = clip.start_seconds == 0
+        raise clip_error(f"{name} has a stream but not one packet of picture or sound; expected a recording: fetch it"
+                         " again" if whole else f"{name} has nothing from {clip.start_seconds:g} s on, where clip"
+                         f" {clip.clip_id} starts; expected a start inside the file: check the clip's times")
+    if found.end_seconds > limits.max_duration_seconds:
+        raise clip_error(f"{name} lasts {found.end_seconds:.0f} s, over the limit of {limits.max_duration_seconds:g} s;"
+                         " cut it into clips with start and end, or raise max_duration_seconds")
+    pixels = found.size[0] * found.size[1]
+    if pixels > limits.max_frame_pixels:
+        raise clip_error(f"{name} has pictures of {pixels} pixels, over the limit of {limits.max_frame_pixels};"
+                         " scale them down or raise max_frame_pixels")
+    if found.video_span[1] > 0 and not pixels:
+        raise clip_error(f"{name} is damaged: its video stream states no picture size; fetch it again")
+
+
+def _run(clip: Clip, found: Probe, wanted: Sequence[_Wanted], num_samples: int, limits: DecodeLimits) -> Decoded:
+    """Start ffmpeg and take what it gives."""
+    assert clip.source is not None
+    name = quoted(clip.source)
+    total = sum(len(want.indices) * want.size[0] * want.size[1] * 3 for want in wanted)
+    if total > limits.max_bytes:
+        raise clip_error(f"{name} decodes to {total / 2 ** 30:.1f} GiB of frames, over the limit of"
+                         f" {limits.max_bytes / 2 ** 30:.1f} GiB; cut it into clips with start and end, or raise"
+                         " max_bytes")
+    memory, sinks = limits.memory_bytes, []
+    try:
+        for want in wanted:
+            buffer = FrameBuffer(len(want.indices), *want.size, memory_bytes=memory)
+            memory -= buffer.num_bytes if buffer.in_memory else 0
+            sinks.append(FrameSink(buffer))
+        # A second of room beyond what the packets promise shows sound that comes out too long.
+        sound = ByteSink(4 * (num_samples + SAMPLE_RATE_HZ))
+        words = ByteSink(_MESSAGE_BYTES, tail_bytes=_MESSAGE_BYTES)
+        exit_code = run_reading(
+            lambda pipes: command(clip, found, wanted, num_samples, pipes, limits=limits),
+            [*sinks, sound] if num_samples else sinks, words, timeout_seconds=limits.timeout_seconds,
+            environment=child_environment())
+    except TimeoutError as error:
+        raise clip_error(f"{name}: ffmpeg gave no end within {limits.timeout_seconds:g} s and was stopped; try again,"
+                         " or raise timeout_seconds", kind="passing") from error
+    except OSError as error:
+        raise clip_error(f"{name}: {error.strerror} while decoding {total / 2 ** 30:.1f} GiB of frames; check memory,"
+                         " open files and the room in the temporary folder (TMPDIR)", kind="passing") from error
+    frames = tuple(sink.buffer.finish() for sink in sinks)
+    samples = np.frombuffer(sound.finish()[:sound.num_bytes // 4 * 4], np.float32)
+    return Decoded(frames, tuple(len(want.indices) for want in wanted), samples, num_samples,
+                   words.finish().decode(errors="replace"), exit_code)
+
+
+def command(clip: Clip, found: Probe, wanted: Sequence[_Wanted], num_samples: int, pipes: Sequence[int], *,
+            limits: DecodeLimits) -> list[str]:
+    """The command line that writes every output to its pipe, the sound to the last."""
+    assert clip.source is not None
+    still = found.demuxer if found.demuxer.endswith("_pipe") else None
+    options = input_options(max_pixels=limits.max_frame_pixels, demuxer=still)
+    if clip.start_seconds:
+        seekable = not set(found.demuxer.split(",")) & set(_UNSEEKABLE)
+        seek = max(0.0, clip.start_seconds - _PREROLL_SECONDS) if seekable else 0.0
+        # Not ffmpeg's accurate seek: it drops the picture that is still on screen when the clip starts.
+        options |= {"noaccurate_seek": None, "ss": f"{seek:.6f}", "itsoffset": f"{seek - clip.start_seconds:.6f}"}
+    if wanted:
+        # A change of the picture's size then reaches the scaler; otherwise the frame grid would start again.
+        options["reinit_filter:v"] = 0
+    source = ffmpeg.input(source_url(clip.source), **options)
+    outputs = []
+    if wanted:
+        parts = source[str(found.video_stream)].filter_multi_output("split", len(wanted))
+        for place, want in enumerate(wanted):
+            shown = _filters(parts[place], want, is_still=found.is_still)
+            outputs.append(ffmpeg.output(shown, f"pipe:{pipes[place]}", f="rawvideo", pix_fmt="rgb24"))
+    if num_samples:
+        chain = _sound_filters(clip, num_samples)
+        outputs.append(ffmpeg.output(source[str(found.audio_stream)], f"pipe:{pipes[-1]}", f="f32le", af=chain))
+    settings = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+verbose",
+                "-filter_complex_threads", "1")
+    return list(ffmpeg.merge_outputs(*outputs).global_args(*settings).compile(cmd=ffmpeg_path()))
+
+
+def _sound_filters(clip: Clip, num_samples: int) -> str:
+    # Without rematrix_maxval two equal channels would add up to 1.41 of each, and clip.
+    chain = [f"aresample={SAMPLE_RATE_HZ}:first_pts=0:rematrix_maxval=1", "aformat=flt:channel_layouts=mono"]
+    if clip.start_seconds:
+        chain.insert(0, "atrim=start=0")
+    if num_samples < _SHORT_SAMPLES:
+        chain = ["apad=pad_dur=0.1", *chain, f"atrim=end_sample={num_samples}"]
+    elif clip.stop_seconds is not None:
+        length = round((clip.stop_seconds - clip.start_seconds) * SAMPLE_RATE_HZ)
+        chain.append(f"atrim=end_sample={length}")
+    return ",".join(chain)
+
+
+def _filters(stream: Any, want: _Wanted, *, is_still: bool) -> Any:
+    """Grid, selection, scale and crop of one output."""
+    if not is_still:  # fps gives no frame for a picture without duration
+        rate = want.request.rate_hz
+        late = _LATE_SHARE / rate
+        stream = stream.filter("setpts", f"round(PTS-{late:.9f}/TB)")
+        stream = stream.filter("fps", fps=f"{rate:.9g}", start_time=0, round="up")
+    stream = stream.filter("trim", end_frame=int(want.indices[-1]) + 1)
+    if len(want.indices) < want.num_frames:
+        stream = stream.filter("select", selection(want.indices)).filter("setpts", "N")  # no gaps for ffmpeg to fill
+    stream = stream.filter("scale", want.scaled[1], want.scaled[0], flags=_SCALE_FLAGS)
+    if want.size != want.scaled:
+        (height, width), (top, left) = want.size, ((a - b) // 2 for a, b in zip(want.scaled, want.size))
+        # In RGB: with chroma at half size a crop would fall on even places only.
+        stream = stream.filter("format", "rgb24").filter("crop", width, height, left, top)
+    return stream.filter("setsar", 1)
+
+
+def _notes(found: Probe) -> list[str]:
+    """Oddities that hurt nothing."""
+    notes = []
+    if found.video_span[0] > 0.1:
+        notes.append(f"the picture starts at {found.video_span[0]:.2f} s; its first frame is held before")
+    if found.audio_span[0] > 0.1:
+        notes.append(f"the sound starts at {found.audio_span[0]:.2f} s; silence before")
+    return notes
