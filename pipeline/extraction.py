@@ -19,8 +19,8 @@ from pipeline.clip import Clip, Corpus
 from pipeline.config import setting
 from pipeline.datasets import Dataset
 from pipeline.decode import Damage, DecodeLimits
+from pipeline.devices import usable_device
 from pipeline.errors import ClipError, DatasetError, PipelineError, StoreError
-from pipeline.networks import resolve_device
 from pipeline.packing import (
     Cell, FeatureData, SourceRecord, stored_cells, stored_clips, stored_sources, write_store,
 )
@@ -124,7 +124,7 @@ def extract(dataset: Dataset, out: Path, *, extractors: Sequence[str] = DEFAULT_
         PipelineError: a worker process died; what was finished is kept.
     """
     started = time.perf_counter()
-    device = resolve_device(config.device)
+    device = usable_device(config.device)
     features = plan_features(extractors, settings or {}, weights=config.weights, device=device)
     dataset.prepare()
     clips = list(dataset.clips())

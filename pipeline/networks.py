@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
-
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.weights import Official, WeightsRecord, file_record, load_state, locate, random_record, seeded
 
-DtypeChoice = Literal["auto", "float32", "bfloat16"]
 RANDOM_SEED = 0
-
-
-def resolve_device(choice: str) -> torch.device:
-    """``"auto"`` is the first GPU if there is one, else the CPU."""
-    if choice == "auto":
-        choice = "cuda:0" if torch.cuda.is_available() else "cpu"
-    return torch.device(choice)
-
-
-def resolve_dtype(choice: DtypeChoice, device: torch.device) -> Literal["float32", "bfloat16"]:
-    """What ``"auto"`` means on a device: bfloat16 where the hardware multiplies it, else float32.
-
-    On a CPU that is AMX or AVX-512 BF16: elsewhere bfloat16 is emulated and slower than float32.
-    """
-    if choice != "auto":
-        return choice
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
-    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return "bfloat16" if native else "float32"
 
 
 def weights_record(network: str, choice: str, official: Official) -> WeightsRecord:

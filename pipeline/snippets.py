@@ -10,8 +10,9 @@ import torch
 
 from pipeline import weights
 from pipeline.config import setting
+from pipeline.devices import DtypeChoice
 from pipeline.extractors import Extractor
-from pipeline.networks import DtypeChoice, build, optimised
+from pipeline.networks import build, optimised
 from pipeline.windows import Snippets
 
 RATE_HZ = 15.0  # torchvision's video networks were trained on 16 frames at 15 a second

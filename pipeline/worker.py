@@ -25,8 +25,6 @@ from pipeline.recipes import PlannedFeature
 from pipeline.store import FeatureStore
 from pipeline.weights import file_digest
 
-TEXT_BATCH = 64  # clips whose text goes through an extractor in one call
-
 
 @dataclass(frozen=True)
 class Chunk:
@@ -115,12 +113,10 @@ class _ChunkWork:
         self._text_features = [feature for feature in chunk.features if not needs_media(feature)]
 
     def run(self) -> None:
-        """Work on all clips: texts in batches, media clip by clip with the next one being decoded."""
+        """Work on all clips: texts together, media clip by clip with the next one being decoded."""
         clips = self.chunk.clips
-        for start in range(0, len(clips), TEXT_BATCH):
-            batch = clips[start:start + TEXT_BATCH]
-            for feature in self._text_features:
-                self._extract(feature, batch, [Media(clip.clip_id, text=clip.text) for clip in batch])
+        for feature in self._text_features:
+            self._extract(feature, clips, [Media(clip.clip_id, text=clip.text) for clip in clips])
         if not self._media_features:
             return
         with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:

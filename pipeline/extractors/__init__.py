@@ -75,8 +75,8 @@ class Extractor(ABC):
     @property
     def compute_dtype(self) -> str:
         """Type that networks compute in here: the config's ``dtype``, with ``auto`` resolved for the device."""
-        from pipeline.networks import resolve_dtype
-        return resolve_dtype(getattr(self.config, "dtype", "float32"), self.device)
+        from pipeline import devices
+        return devices.compute_dtype(getattr(self.config, "dtype", "float32"), self.device)
 
     def settings(self) -> dict[str, Any]:
         """The settings that change results, in JSON's types, for the recipe.

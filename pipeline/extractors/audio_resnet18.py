@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from pipeline import weights
 from pipeline.config import setting
+from pipeline.devices import DtypeChoice
 from pipeline.extractors import Extractor
 from pipeline.media import FeatureSequence, Media, Needs
-from pipeline.networks import DtypeChoice, build, optimised, weights_record
+from pipeline.networks import build, optimised, weights_record
 from pipeline.spectrogram import MelSettings, frame_times, log_mel
 from pipeline.windows import Snippets
 

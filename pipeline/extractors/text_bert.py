@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from pipeline.config import setting
+from pipeline.devices import DtypeChoice
 from pipeline.errors import WeightsError
 from pipeline.extractors import Extractor
 from pipeline.media import FeatureSequence, Media, Needs
-from pipeline.networks import RANDOM_SEED, DtypeChoice
+from pipeline.networks import RANDOM_SEED
 from pipeline.weights import WeightsRecord, file_digest, offline, random_record, seeded, weights_folder
 
 BUCKETS = (16, 32, 64, 128, 256, 512)  # padded lengths: one shape each, so that the bytes never depend on the batch
@@ -127,6 +128,8 @@ class TextBert(Extractor):
     def network(self) -> torch.nn.Module:
         """The encoder in evaluation mode, loaded at first use."""
         from transformers import AutoConfig, AutoModel, BertConfig
+        from transformers.utils import logging
+        logging.disable_progress_bar()
         if self.config.weights == "random":
             config = BertConfig() if self.folder is None else AutoConfig.from_pretrained(str(self.folder))
             network = seeded(lambda: AutoModel.from_config(config), RANDOM_SEED)
