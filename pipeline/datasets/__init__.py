@@ -33,7 +33,7 @@ class Dataset(ABC):
     default_root: ClassVar[Path]
 
     def __init__(self, config: Any = None) -> None:
-        self.config = config if config is not None else self.Config()
+        self.config: Any = config if config is not None else self.Config()
         self.root: Path = self.config.root if self.config.root is not None else self.default_root
         self.notes: list[str] = []
 

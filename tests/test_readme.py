@@ -1,0 +1,84 @@
+"""The README is a promise: what it shows runs as shown, and it shows all there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline import plugins, weights
+from pipeline.cli import EXIT_CLIPS_FAILED, commands, main
+from pipeline.networks import RANDOM_SEED
+from pipeline.rendering.corpus import render_corpus
+from tests.makers import make_bert, make_video
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which MELD, the weights and the reader's own videos lie where the README puts them.
+
+    MELD is the sample dataset, which has its layout; the weights are random in the published layouts.
+    """
+    from torchvision.models import resnet18
+    from torchvision.models.video import r3d_18
+    folder = tmp_path_factory.mktemp("workplace")
+    render_corpus(folder / "data/MELD.Raw", num_clips=12)
+    (folder / "cache/weights").mkdir(parents=True)
+    for official, network in ((weights.R3D18, r3d_18), (weights.RESNET18, resnet18)):
+        torch.save(weights.seeded(network, RANDOM_SEED).state_dict(), folder / "cache/weights" / official.name)
+    make_bert(folder / "cache/weights/bert-base-uncased")
+    (folder / "clips.csv").write_text(blocks(README, "csv")[0], encoding="utf-8")
+    make_video(folder / "interview1.mp4", seconds=4.0)
+    make_video(folder / "interview2.mp4", seconds=1.0)
+    return folder
+
+
+def test_every_command_shown_runs_as_shown(workplace: Path, monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("PIPELINE_OFFLINE", "1")
+    lines = [line for block in blocks(README, "bash") for line in block.splitlines() if line.startswith("python")]
+    assert len(lines) >= 8
+    for line in lines:
+        words = shlex.split(line)
+        assert words[:3] == ["python", "-m", "pipeline"], line
+        code = main(words[3:])
+        assert code in (0, EXIT_CLIPS_FAILED) if words[3] == "extract" else code == 0, (line, capsys.readouterr().err)
+    assert list(Path("runs").glob("*/report.html"))
+    for code in blocks(README, "python"):
+        exec(compile(code, "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert "(12, 512)" not in shown and "512)" in shown
+    shutil.copy("cache/meld.h5", "cache/sample.h5")
+    for code in blocks((ROOT / "docs/format.md").read_text(encoding="utf-8"), "python"):
+        exec(compile(code, "format.md", "exec"), {})
+    assert re.search(r"dia\d+_utt\d+ \(\d+, 512\)", capsys.readouterr().out)
+
+
+def test_every_dataset_extractor_and_model_has_its_row() -> None:
+    for kind in ("dataset", "extractor", "model"):
+        for name in plugins.names(kind):  # type: ignore[arg-type]
+            assert f"| `{name}` |" in README, name
+
+
+def test_every_command_is_mentioned() -> None:
+    shown = {word for block in blocks(README, "bash") for word in re.findall(r"-m pipeline (\S+)", block)}
+    shown |= set(re.findall(r"`python -m pipeline (\S+?)[ `]", README))
+    assert shown >= set(commands.commands) - {"sample", "report"} and shown <= set(commands.commands)
+
+
+def test_the_two_commands_that_do_all_set_up_are_there() -> None:
+    for script in ("run_pipeline.sh", "run_tests.sh"):
+        assert f"bash {script}" in README and (ROOT / script).is_file()
