@@ -267,8 +267,8 @@ def list_plugins(with_settings: bool) -> int:
 
 @commands.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make.")
-@click.option("--clips", "num_clips", default=60, show_default=True, type=click.IntRange(min=1), help="How many.")
-@click.option("--seed", default=0, show_default=True, help="Another seed, other clips.")
+@click.option("--clips", "num_clips", default=60, show_default=True, type=click.IntRange(min=3), help="How many.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Another seed, other clips.")
 def sample(out: Path, num_clips: int, seed: int) -> int:
     """Render talking faces in MELD's layout, to try everything without a corpus.
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from pipeline.config import setting
+from pipeline.config import digest, setting
 from pipeline.devices import DtypeChoice
 from pipeline.errors import WeightsError
 from pipeline.extractors import Extractor
@@ -25,6 +25,7 @@ from pipeline.weights import WeightsRecord, file_digest, offline, random_record,
 BUCKETS = (16, 32, 64, 128, 256, 512)  # padded lengths: one shape each, so that the bytes never depend on the batch
 ROWS_PER_BATCH = 8  # likewise fixed; a batch that is not full is filled up with empty sentences
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
+NAMES_ONLY = ("_name_or_path", "transformers_version")
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 
 
@@ -107,7 +108,9 @@ class TextBert(Extractor):
 
     def settings(self) -> dict[str, Any]:
         settings = super().settings()
-        settings["model"] = Path(self.config.model).name
+        settings.pop("model")  # a folder may move: what counts is what lies in it, and the weights' digest
+        settings["architecture"] = digest({key: value for key, value in self.architecture.items()
+                                           if key not in NAMES_ONLY})
         settings["tokenizer"] = "hashed words" if self.folder is None else next(
             (file_digest(self.folder / name) for name in TOKENIZER_FILES if (self.folder / name).is_file()), "none")
         return settings
