@@ -50,7 +50,7 @@ def shot_cuts(thumbnails: np.ndarray, *, least_change: float = 12.0, ratio: floa
     Args:
         thumbnails: small grey pictures, (T, h, w).
         least_change: mean absolute difference of grey levels, 0 to 255.
-        ratio: times the median change of the 17 neighbours around.
+        ratio: times the median change of the 17 around, the cut's own among them; two frames alone have no cut.
 
     Returns:
         int64 (K,), rising, each above 0.
@@ -58,9 +58,9 @@ def shot_cuts(thumbnails: np.ndarray, *, least_change: float = 12.0, ratio: floa
     if len(thumbnails) < 2:
         return np.zeros(0, np.int64)
     change = np.abs(np.diff(thumbnails.astype(np.float32), axis=0)).mean((1, 2))
-    padded = np.pad(change, 8, mode="reflect" if len(change) > 8 else "edge")
-    around = np.median(np.lib.stride_tricks.sliding_window_view(padded, 17), axis=1)
-    return np.flatnonzero((change > least_change) & (change > ratio * around)) + 1
+    padded = np.pad(change, 8, constant_values=np.nan)
+    around = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 17), axis=1)
+    return np.asarray(np.flatnonzero((change > least_change) & (change > ratio * around)) + 1)
 
 
 def key_frames(num_frames: int, cuts: np.ndarray, stride: int) -> np.ndarray:
@@ -80,7 +80,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:4], b[None, :, 2:4])
     both = np.prod(np.clip(high - low, 0, None), axis=2)
     area_a, area_b = (np.prod(boxes[:, 2:4] - boxes[:, :2], axis=1) for boxes in (a, b))
-    return both / np.maximum(area_a[:, None] + area_b[None] - both, 1e-9)
+    return np.asarray(both / np.maximum(area_a[:, None] + area_b[None] - both, 1e-9))
 
 
 def link(detections: list[np.ndarray], keys: np.ndarray, cuts: np.ndarray, *, least_overlap: float = 0.2,
@@ -108,11 +108,11 @@ def link(detections: list[np.ndarray], keys: np.ndarray, cuts: np.ndarray, *, le
             ends = np.stack([tracks[track][int(keys[last])] for track, last in live])
             scores = overlap(ends[:, :4], rows[:, :4])
             while scores.size and scores.max() >= least_overlap:
-                which, row = np.unravel_index(int(scores.argmax()), scores.shape)
-                tracks[live[which][0]][int(keys[place])] = rows[row]
+                which, best = divmod(int(scores.argmax()), scores.shape[1])
+                tracks[live[which][0]][int(keys[place])] = rows[best]
                 live[which] = (live[which][0], place)
-                scores[which], scores[:, row] = -1, -1
-                free.remove(int(row))
+                scores[which], scores[:, best] = -1, -1
+                free.remove(best)
         for row in free:
             tracks.append({int(keys[place]): rows[row]})
             live.append((len(tracks) - 1, place))
@@ -191,7 +191,11 @@ def align(picture: np.ndarray, landmarks: np.ndarray, recipe: CropRecipe, side: 
     high = np.clip(np.ceil(points.max((0, 1))).astype(int) + 2, low + 1, [width, height])
     region = np.ascontiguousarray(picture[low[1]:high[1], low[0]:high[0]])
     pixels = torch.from_numpy(region).permute(2, 0, 1)[None].float()
-    place = (points - low) / (high - low) * 2 - 1
+    coarser = int(max(1, per_pixel // finer))                  # beyond 8 to 1 the picture is averaged first
+    if coarser > 1:
+        pixels = functional.avg_pool2d(pixels, coarser, ceil_mode=True)
+    extent = np.array(pixels.shape[:1:-1]) * coarser
+    place = (points - low) / extent * 2 - 1
     crop = functional.grid_sample(pixels, torch.from_numpy(place.astype(np.float32))[None], mode="bilinear",
                                   padding_mode="border", align_corners=False)
     crop = functional.avg_pool2d(crop, finer) if finer > 1 else crop

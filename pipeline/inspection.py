@@ -14,15 +14,16 @@ def summarise(store: FeatureStore) -> dict[str, Any]:
     """Counts of everything in a store, in JSON's types.
 
     Returns:
-        ``{"path", "dataset", "format_version", "created", "clips": count, "splits": {split: count}, "tasks": {task:
-        {class: count}}, "features": {name: {"modality", "row_shape", "done", "empty", "failed", "missing", "rows",
+        ``{"path", "dataset", "format_version", "created", "pipeline_version", "licence", "clips": count, "splits":
+        {split: count}, "tasks": {task: {class: count, "unlabelled": count}, or of a regression {"mean", "sd",
+        "unlabelled"}}, "features": {name: {"modality", "row_shape", "done", "empty", "failed", "missing", "rows",
         "megabytes", "weights", "fingerprint", "digest"}}, "failures": [{"clip", "feature", "stage", "kind",
         "message"}]}``.
     """
     return {
         "path": str(store.path), "dataset": store.corpus.name,
-        "format_version": store.attributes["format_version"], "created": store.attributes["created"],
-        "pipeline_version": store.attributes["pipeline_version"], "licence": store.corpus.licence,
+        "format_version": store.attributes["format_version"], "created": store.created,
+        "pipeline_version": store.attributes.get("pipeline_version", "unknown"), "licence": store.corpus.licence,
         "clips": store.num_clips, "splits": dict(Counter(store.column("split").tolist())),
         "tasks": {task.name: _label_counts(store, task.name, task.classes) for task in store.corpus.tasks},
         "features": {name: _feature_counts(store, name) for name in store.features},

@@ -70,6 +70,8 @@ class FaceDetector:
 
     def _cascade(self, pixels: torch.Tensor, min_face: float) -> np.ndarray:
         """Rows of (frame, 15 columns) for uint8 (N, 3, H, W)."""
+        if pixels.device.type != "cpu":
+            pixels = pixels.float()  # only the CPU shrinks bytes with an antialiasing filter
         boxes, places = self._propose(pixels, CELL / min_face)
         scaled = _normalised(pixels)
         if len(boxes):

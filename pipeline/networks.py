@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -45,9 +46,9 @@ def optimised(network: nn.Module, *, dtype: str, device: torch.device) -> nn.Mod
     if dtype == "bfloat16" or device.type == "cuda":
         for module in network.modules():
             if isinstance(module, nn.Conv3d):
-                module.to(memory_format=torch.channels_last_3d)
+                module.weight.data = module.weight.contiguous(memory_format=torch.channels_last_3d)
             elif isinstance(module, nn.Conv2d):
-                module.to(memory_format=torch.channels_last)
+                module.weight.data = module.weight.contiguous(memory_format=torch.channels_last)
     return network
 
 

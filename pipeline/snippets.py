@@ -33,9 +33,13 @@ class SnippetConfig(Extractor.Config):
 
     weights: str = setting("pretrained", "pretrained, random, a weight file, or a folder that holds it")
     snippets: Literal["sliding", "six_by_sixteen"] = setting(
-        "sliding", "sliding: 16 frames at 15 Hz every 8, at most 32 snippets; six_by_sixteen: six, spread over the clip")
+        "sliding", "sliding: 16 frames at 15 Hz every 8, at most 32; six_by_sixteen: six, spread over the clip")
     dtype: DtypeChoice = setting("auto", "compute type; auto: bfloat16 where the hardware multiplies it")
     batch_size: int = setting(2, "snippets at a time; few are best on a CPU", machine=True)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is at least 1, found {self.batch_size}")
 
     @property
     def layout(self) -> Snippets:
@@ -88,4 +92,4 @@ class R3D18:
 
 def snippet_times(spans: np.ndarray, num_frames: int) -> np.ndarray:
     """Start and stop of each snippet in seconds, float32 (N, 2), cut at the end of the clip."""
-    return (np.minimum(spans, num_frames) / RATE_HZ).astype(np.float32)
+    return np.asarray(np.minimum(spans, num_frames) / RATE_HZ, np.float32)

@@ -18,10 +18,13 @@ class MelSettings:
 
     Args:
         window_seconds: length of the Hann window.
-        hop_seconds: time between the starts of windows.
+        hop_seconds: time between the starts of windows, at most a window.
         bands: number of mel bands.
         low_hz, high_hz: edges of the lowest and highest band.
         floor_db: power below this, relative to full scale, is set to it.
+
+    Raises:
+        ValueError: a hop longer than the window or below one sample, no band, or bands beyond half the sample rate.
     """
 
     window_seconds: float = 0.025
@@ -32,8 +35,12 @@ class MelSettings:
     floor_db: float = -100.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.hop_seconds or not 0 < self.window_seconds:
-            raise ValueError("window and hop are above 0 seconds")
+        window, hop = window_and_hop(self)
+        if not 1 <= hop <= window:
+            raise ValueError(f"the hop is at least one sample and at most the window, found {self.hop_seconds} and"
+                             f" {self.window_seconds} s")
+        if self.bands < 1:
+            raise ValueError(f"bands are at least 1, found {self.bands}")
         if not 0 <= self.low_hz < self.high_hz <= SAMPLE_RATE_HZ / 2:
             raise ValueError(f"the bands lie within 0–{SAMPLE_RATE_HZ // 2} Hz, found {self.low_hz}–{self.high_hz}")
 

@@ -7,8 +7,8 @@ Nothing falls back silently. ``PIPELINE_OFFLINE=1`` never touches the network; `
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
-import urllib.error
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,11 +106,10 @@ def _fetch(official: Official, path: Path) -> None:
     if offline():
         raise WeightsError(f"{official.about}: {path} is not there and PIPELINE_OFFLINE forbids fetching it. {advice}")
     from torch.hub import download_url_to_file
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         download_url_to_file(official.url, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1], progress=False)
-    except (OSError, urllib.error.URLError, RuntimeError) as error:
-        path.unlink(missing_ok=True)
+    except (OSError, http.client.HTTPException, RuntimeError) as error:
         raise WeightsError(f"{official.about}: could not fetch {official.name} ({error}). {advice}") from error
 
 
@@ -139,7 +138,7 @@ def seeded(build: Callable[[], N], seed: int) -> N:
     """Build a network whose random weights come from ``seed`` alone; the caller's random state stays as it is."""
     import torch
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would change the GPUs' state as well
         return build()
 
 
@@ -152,6 +151,7 @@ def load_state(network: N, path: Path) -> N:
     import pickle
 
     import torch
+    from safetensors import SafetensorError
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -159,8 +159,14 @@ def load_state(network: N, path: Path) -> N:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
-    except (RuntimeError, pickle.UnpicklingError, KeyError, ValueError, TypeError, AttributeError, EOFError,
-            OSError) as error:
-        raise WeightsError(f"{path} does not hold weights of {type(network).__name__}:"
-                           f" {str(error).splitlines()[0]}; expected the publisher's file") from error
+    except (RuntimeError, pickle.UnpicklingError, SafetensorError, LookupError, ValueError, TypeError, AttributeError,
+            EOFError, OSError) as error:
+        raise WeightsError(f"{path} does not hold weights of {type(network).__name__} ({_brief(error)}); expected the"
+                           " publisher's file") from error
     return network
+
+
+def _brief(error: Exception) -> str:
+    """The first words of a message of many lines."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= 160 else words[:160] + "…"

@@ -1,7 +1,7 @@
 """Extractors: one file here is one feature name; it turns a decoded clip into rows of numbers with times.
 
-An extractor holds networks and nothing else: it knows no paths of clips, writes nothing and logs nothing. Its result for
-a clip must not depend, to the byte on one machine, on which other clips stand in the same call.
+An extractor holds networks and nothing else: it knows no paths of clips, writes nothing and logs nothing. Its result
+for a clip must not depend, to the byte on one machine, on which other clips stand in the same call.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ class Extractor(ABC):
     def __init__(self, config: Any = None, *, device: torch.device | None = None) -> None:
         self.config: Any = config if config is not None else self.Config()
         self._device = device
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.config!r})"
 
     @property
     @abstractmethod

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from pipeline.config import setting
 from pipeline.extractors import Extractor
-from pipeline.media import FeatureSequence, Media, Needs
+from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, Needs
 from pipeline.spectrogram import MelSettings, frame_times, log_mel
 
 PRESETS = {
@@ -45,5 +47,6 @@ class AudioLogmel(Extractor):
         for clip in media:
             assert clip.waveform is not None
             values = log_mel(clip.waveform, settings)
-            sequences.append(FeatureSequence(values, frame_times(len(values), settings)))
+            times = np.minimum(frame_times(len(values), settings), np.float32(len(clip.waveform) / SAMPLE_RATE_HZ))
+            sequences.append(FeatureSequence(values, times))
         return sequences

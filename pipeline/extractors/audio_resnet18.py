@@ -14,7 +14,7 @@ from pipeline import weights
 from pipeline.config import setting
 from pipeline.devices import DtypeChoice
 from pipeline.extractors import Extractor
-from pipeline.media import FeatureSequence, Media, Needs
+from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, Needs
 from pipeline.networks import build, optimised, weights_record
 from pipeline.spectrogram import MelSettings, frame_times, log_mel
 from pipeline.windows import Snippets
@@ -40,6 +40,11 @@ class AudioResnet18(Extractor):
         side: int = setting(128, "height and width in pixels that a patch is scaled to")
         dtype: DtypeChoice = setting("auto", "compute type; auto: bfloat16 where the hardware multiplies it")
         batch_size: int = setting(4, "patches at a time", machine=True)
+
+        def __post_init__(self) -> None:
+            for name in ("patch_windows", "hop_windows", "most", "side", "batch_size"):
+                if getattr(self, name) < 1:
+                    raise ValueError(f"{name} is at least 1, found {getattr(self, name)}")
 
     @property
     def needs(self) -> Needs:
@@ -78,7 +83,8 @@ class AudioResnet18(Extractor):
         with torch.inference_mode():
             for start in range(0, len(pictures), self.config.batch_size):
                 rows.append(self.network(self._as_input(pictures[start:start + self.config.batch_size])).float().cpu())
-        return FeatureSequence(torch.cat(rows).numpy(), np.minimum(times, len(clip.waveform) / 16_000).astype("f4"))
+        end = np.float32(len(clip.waveform) / SAMPLE_RATE_HZ)
+        return FeatureSequence(torch.cat(rows).numpy(), np.minimum(times, end))
 
     def _patches(self, levels: np.ndarray, spans: np.ndarray) -> np.ndarray:
         """Patches in [0, 1], float32 (N, bands, patch_windows); a clip shorter than one is filled with silence."""

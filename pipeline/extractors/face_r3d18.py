@@ -30,6 +30,11 @@ class FaceR3d18(Extractor):
     class Config(SnippetConfig):
         lines: int = setting(720, "crops are cut from the picture at this height at most")
 
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.lines < 1:
+                raise ValueError(f"lines is at least 1, found {self.lines}")
+
     @property
     def request(self) -> FrameRequest:
         """The frames that the snippets use, large."""
@@ -59,6 +64,8 @@ class FaceR3d18(Extractor):
         return [self._extract_one(clip.frames[self.request], clip.features["faces"]) for clip in media]
 
     def _extract_one(self, frames: Frames, faces: FeatureSequence) -> FeatureSequence:
+        if not len(frames):
+            return FeatureSequence.empty(self.row_shape)
         spans = self.config.layout.spans(frames.num_frames)
         face_frames = np.round(faces.times[:, 0] * RATE_HZ).astype(int)
         crops, snippets, seen = _Crops(frames), [], []
@@ -80,7 +87,8 @@ class _Crops:
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
-        self._shrink = frames.shape[1] / frames.source_size[0]
+        height, width = frames.source_size
+        self._shrink = np.array([frames.shape[2] / width, frames.shape[1] / height])
         self._rows: dict[tuple[int, int], int] = {}
         self.pictures: list[np.ndarray] = []
 

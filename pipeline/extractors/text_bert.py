@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ BUCKETS = (16, 32, 64, 128, 256, 512)  # padded lengths: one shape each, so that
 ROWS_PER_BATCH = 8  # likewise fixed; a batch that is not full is filled up with empty sentences
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
 NAMES_ONLY = ("_name_or_path", "transformers_version")
+WIDTH_NAMES = ("hidden_size", "dim", "d_model")  # BERT's name and those of DistilBERT and of some others
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 
 
@@ -59,7 +62,11 @@ class TextBert(Extractor):
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        return (int(self.architecture["hidden_size"]),)
+        width = next((self.architecture[name] for name in WIDTH_NAMES if name in self.architecture), None)
+        if not isinstance(width, int):
+            raise WeightsError(f"{self.folder}/config.json states no width ({', '.join(WIDTH_NAMES)}); expected a"
+                               " BERT-class encoder")
+        return (width,)
 
     @cached_property
     def folder(self) -> Path | None:
@@ -83,14 +90,18 @@ class TextBert(Extractor):
 
     @cached_property
     def architecture(self) -> dict[str, Any]:
-        """The model's ``config.json``; BERT-base for random weights without a folder."""
+        """The model's ``config.json``; BERT-base for random weights without a folder.
+
+        Raises:
+            WeightsError: it is not there or is not JSON.
+        """
         if self.folder is None:
             from transformers import BertConfig
-            return BertConfig().to_dict()
+            return dict(BertConfig().to_dict())
         path = self.folder / "config.json"
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise WeightsError(f"{path} cannot be read ({error}); text_bert.model is a name on the hub or a folder with"
                                " config.json, weights and a tokenizer") from error
 
@@ -100,7 +111,7 @@ class TextBert(Extractor):
             record = random_record(f"bert {json.dumps(self.architecture, sort_keys=True, default=str)}", RANDOM_SEED)
             return (WeightsRecord("bert", "random", record.name, record.digest),)
         assert self.folder is not None
-        files = sorted(file for pattern in ("*.safetensors", "pytorch_model.bin") for file in self.folder.glob(pattern))
+        files = _weight_files(self.folder)
         if not files:
             raise WeightsError(f"{self.folder} holds no weights (*.safetensors or pytorch_model.bin)")
         return tuple(WeightsRecord("bert", "pretrained" if self.config.weights == "pretrained" else "file",
@@ -129,20 +140,48 @@ class TextBert(Extractor):
 
     @cached_property
     def network(self) -> torch.nn.Module:
-        """The encoder in evaluation mode, loaded at first use."""
+        """The encoder in evaluation mode, loaded at first use.
+
+        Raises:
+            WeightsError: the folder's weights cannot be loaded, or some of the encoder's are not in it.
+        """
         from transformers import AutoConfig, AutoModel, BertConfig
-        from transformers.utils import logging
-        logging.disable_progress_bar()
-        if self.config.weights == "random":
-            config = BertConfig() if self.folder is None else AutoConfig.from_pretrained(str(self.folder))
-            network = seeded(lambda: AutoModel.from_config(config), RANDOM_SEED)
+        if self.folder is None:
+            network = seeded(lambda: AutoModel.from_config(BertConfig()), RANDOM_SEED)
+        elif self.config.weights == "random":
+            with self._explained():
+                config = AutoConfig.from_pretrained(str(self.folder), local_files_only=True, trust_remote_code=False)
+                network = seeded(lambda: AutoModel.from_config(config), RANDOM_SEED)
         else:
-            try:
-                network = AutoModel.from_pretrained(str(self.folder), local_files_only=True, trust_remote_code=False)
-            except (OSError, ValueError, RuntimeError) as error:
-                raise WeightsError(f"{self.folder} does not hold a model that transformers can load:"
-                                   f" {str(error).splitlines()[0]}") from error
-        return network.eval().requires_grad_(False).to(self.device, getattr(torch, self.compute_dtype))
+            with self._explained():
+                network, report = AutoModel.from_pretrained(str(self.folder), local_files_only=True,
+                                                            trust_remote_code=False, output_loading_info=True)
+            # transformers fills what is missing with random numbers; only the pooler, which nothing here reads, may be.
+            if missing := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
+                raise WeightsError(f"{self.folder} lacks {len(missing)} of the encoder's weights ({missing[0]}, …);"
+                                   " expected the publisher's files")
+        return cast(torch.nn.Module, network.eval().requires_grad_(False)
+                    .to(self.device, getattr(torch, self.compute_dtype)))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        from safetensors import SafetensorError
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, EOFError, SafetensorError,
+                pickle.UnpicklingError) as error:
+            raise WeightsError(f"{self.folder} does not hold a model that transformers can load:"
+                               f" {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+
+    @cached_property
+    def longest(self) -> int:
+        """Most tokens of one text: the setting, or fewer where the model has fewer places.
+
+        RoBERTa and its kin number places from behind the padding id, which takes some away.
+        """
+        places: int = int(self.architecture.get("max_position_embeddings") or BUCKETS[-1])
+        padding: int = int(self.architecture.get("pad_token_id") or 0)
+        return min(int(self.config.max_tokens), places - (padding + 1 if padding else 0))
 
     def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
         sequences = [FeatureSequence.empty(self.row_shape)] * len(media)
@@ -150,7 +189,8 @@ class TextBert(Extractor):
         order = sorted((place for place, ids in enumerate(encoded) if ids), key=lambda place: len(encoded[place]))
         by_bucket: dict[int, list[int]] = {}
         for place in order:
-            by_bucket.setdefault(next(size for size in BUCKETS if size >= len(encoded[place])), []).append(place)
+            bucket = next(size for size in BUCKETS if size >= len(encoded[place]))
+            by_bucket.setdefault(min(bucket, self.longest), []).append(place)
         for bucket, places in by_bucket.items():
             for start in range(0, len(places), ROWS_PER_BATCH):
                 batch = places[start:start + ROWS_PER_BATCH]
@@ -160,9 +200,10 @@ class TextBert(Extractor):
         return sequences
 
     def _encode(self, text: str) -> list[int]:
+        text = text.encode("utf-8", "replace").decode()  # tokenizers stop at lone surrogates
         if not text.strip():
             return []
-        return list(self.tokenizer(text, truncation=True, max_length=self.config.max_tokens)["input_ids"])
+        return list(self.tokenizer(text, truncation=True, max_length=self.longest)["input_ids"])
 
     def _hidden(self, sentences: list[list[int]], bucket: int) -> np.ndarray:
         """Hidden states, float32 (ROWS_PER_BATCH, bucket, D)."""
@@ -184,7 +225,8 @@ class TextBert(Extractor):
         if self.config.rows == "cls":
             values = states[:1]
         else:
-            values = states[~np.isin(ids, self.tokenizer.all_special_ids)]
+            special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}  # an unknown word is a word
+            values = states[~np.isin(ids, sorted(special))]
             if self.config.rows == "mean" and len(values):
                 values = values.mean(0, keepdims=True)
         times = np.full((len(values), 2), np.nan, np.float32)
@@ -198,7 +240,7 @@ class HashedWords:
         vocab_size: ids lie below it; the first thousand are left to special tokens, as in BERT's own vocabulary.
     """
 
-    pad_token_id, cls_token_id, sep_token_id = 0, 101, 102
+    pad_token_id, cls_token_id, sep_token_id, unk_token_id = 0, 101, 102, None
     all_special_ids = (0, 101, 102)
 
     def __init__(self, vocab_size: int) -> None:
@@ -215,10 +257,14 @@ class HashedWords:
         return {"input_ids": [self.cls_token_id, *ids[:max_length - 2], self.sep_token_id]}
 
 
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(file for pattern in ("*.safetensors", "pytorch_model.bin") for file in folder.glob(pattern))
+
+
 def _fetched(model: str) -> Path:
     """A model of the hub, fetched once into the weights folder."""
     folder = weights_folder() / model.replace("/", "--")
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() and _weight_files(folder):
         return folder
     advice = (f"Fetch it on a machine with a network (huggingface-cli download {model} --local-dir {folder}), or give"
               " a folder with --set text_bert.model=FOLDER, or use --weights random to try things out")

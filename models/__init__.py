@@ -1,0 +1,84 @@
+"""Models: one file here is one ``--model`` name; it turns feature rows of some clips into outputs for each task.
+
+Plain torch: nothing here knows of stores, clips or training, so a model can be lifted out with this file and its own.
+Shape letters: B clips in a batch, T rows of a clip, D width of a row, C outputs of a task.
+
+A clip may lack any input or all of them: its mask is then False throughout and the rest decides. What stands where the
+mask is False never reaches the outputs, so padding changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+POOLS = ("mean", "std")
+
+
+class Model(nn.Module):
+    """The contract of a model: ``forward(features, mask) -> outputs``.
+
+    A model that begins by summing up each clip's rows says so by ``config.pools``. Those statistics hold no parameters,
+    so whoever feeds the model computes them once for all clips and passes each clip as a single row (T = 1) of k·D
+    numbers, one block of D for each pool in order; ``inputs`` then gives that width. With empty ``pools`` the rows come
+    as they are stored, padded to the longest clip of the batch.
+
+    Args:
+        config: settings of the model, an instance of its ``Config``.
+        inputs: shape of one row as it arrives, by feature.
+        outputs: width by task: the number of classes, or 1 for a value.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings that every model has.
+
+        Raises:
+            ValueError: a pool that does not exist.
+        """
+
+        pools: tuple[str, ...] = field(default=(), metadata={
+            "help": "statistics that stand for a clip's rows: mean, std; empty: the rows themselves"})
+
+        def __post_init__(self) -> None:
+            unknown = [pool for pool in self.pools if pool not in POOLS]
+            if unknown:
+                raise ValueError(f"pools are {' and '.join(POOLS)}, found {', '.join(unknown)}")
+
+    def __init__(self, config: Any, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, int]) -> None:
+        super().__init__()
+        self.config = config
+        self.inputs = dict(inputs)
+        self.outputs = dict(outputs)
+
+    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Outputs of each task, logits or a value.
+
+        Args:
+            features: rows by feature, float32 (B, T, *row); T may differ between features.
+            mask: True where a row is real, bool (B, T), by feature.
+
+        Returns:
+            By task, float32 (B, C).
+        """
+        raise NotImplementedError
+
+
+def count_parameters(model: nn.Module) -> dict[str, int]:
+    """Trainable numbers of each part of a model; parts that are collections are opened.
+
+    >>> count_parameters(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
+    {'0': 9, '1': 0}
+    """
+    parts: dict[str, nn.Module] = {}
+    for name, child in model.named_children():
+        if isinstance(child, (nn.ModuleDict, nn.ModuleList)):
+            parts.update({f"{name}.{inner}": module for inner, module in child.named_children()})
+        else:
+            parts[name] = child
+    counts = {name: sum(p.numel() for p in part.parameters() if p.requires_grad) for name, part in parts.items()}
+    own = sum(p.numel() for p in model.parameters(recurse=False) if p.requires_grad)
+    return {**counts, **({"own": own} if own else {})}

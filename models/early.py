@@ -1,0 +1,37 @@
+"""Early fusion: the pooled features of a clip, side by side, go through one small network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from models import Model
+from models._pooling import PooledConfig, apply_heads, heads, pooled, width
+
+
+class Early(Model):
+    """Concatenation, one hidden layer, a head for each task.
+
+    Beside each feature stands a flag that says whether the clip has it, so that a missing feature (zeros) differs from
+    an average one (also zeros, once standardised).
+    """
+
+    @dataclass(frozen=True)
+    class Config(PooledConfig):
+        """Settings of early fusion."""
+
+        hidden: int = field(default=256, metadata={"help": "hidden units, as wide as intermediate's fusion"})
+
+    def __init__(self, config: Config, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, int]) -> None:
+        super().__init__(config, inputs, outputs)
+        total = sum(width(row) + 1 for row in inputs.values())
+        self.fusion = nn.Sequential(nn.Linear(total, config.hidden), nn.ReLU(), nn.Dropout(config.dropout))
+        self.heads = heads(config.hidden, outputs)
+
+    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        parts = [part for name in self.inputs for part in pooled(features, mask, name)]
+        hidden = self.fusion(torch.cat(parts, dim=1))                       # (B, hidden)
+        return apply_heads(self.heads, hidden, self.outputs)

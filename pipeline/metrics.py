@@ -1,0 +1,143 @@
+"""Scores of predictions, and how far chance could move them.
+
+Classification: accuracy, weighted F1 (MELD's score), macro F1 and UAR (unweighted average recall), by scikit-learn, as
+fractions 0–1. Regression: the concordance correlation coefficient (Lin 1989), Pearson's r, mean absolute error, root
+mean squared error. Every score is a function of sums over clips, so a bootstrap over groups redraws those sums.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+from pipeline.clip import Task
+
+CLASSIFICATION_METRICS = ("accuracy", "weighted_f1", "macro_f1", "uar")
+REGRESSION_METRICS = ("ccc", "pearson", "mae", "rmse")
+LOWER_IS_BETTER = ("mae", "rmse")
+
+
+def metric_names(task: Task) -> tuple[str, ...]:
+    """Names of a task's scores, the main one (by default) second for classes and first for values."""
+    return CLASSIFICATION_METRICS if task.classes else REGRESSION_METRICS
+
+
+def main_metric(task: Task) -> str:
+    """The score that chooses the best epoch unless the user names one: weighted F1, or CCC for values."""
+    return "weighted_f1" if task.classes else "ccc"
+
+
+def score(task: Task, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+    """All scores of one task.
+
+    Args:
+        task: what was predicted.
+        labels: (N,) class indices or values; none missing.
+        predictions: (N,), likewise.
+
+    Returns:
+        By metric. Classes that neither occur nor are predicted are left out of macro F1; classes that do not occur are
+        left out of UAR. A correlation with something constant is 0.
+
+    Raises:
+        ValueError: no clip, or lengths that differ.
+    """
+    if len(labels) == 0 or len(labels) != len(predictions):
+        raise ValueError(f"needs as many predictions as labels and at least one, found {len(predictions)} and"
+                         f" {len(labels)}")
+    if not task.classes:
+        sums = _value_terms(labels, predictions).sum(0)
+        return {name: float(value) for name, value in _value_scores(sums).items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+        occurring = np.unique(labels)
+        return {
+            "accuracy": float(accuracy_score(labels, predictions)),
+            "weighted_f1": float(f1_score(labels, predictions, average="weighted", zero_division=0)),
+            "macro_f1": float(f1_score(labels, predictions, average="macro", zero_division=0)),
+            "uar": float(recall_score(labels, predictions, labels=occurring, average="macro", zero_division=0)),
+        }
+
+
+def confidence_interval(task: Task, metric: str, labels: np.ndarray, predictions: Sequence[np.ndarray],
+                        groups: np.ndarray, *, seed: int = 0, num_resamples: int = 1000,
+                        level: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap over groups: what the score might be on other dialogues (or actors) of the same kind.
+
+    Whole groups are drawn with replacement, as clips of one group resemble each other; with several seeds the mean over
+    seeds is redrawn, every seed on the same groups (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        task: what was predicted.
+        metric: one of :func:`metric_names`.
+        labels: (N,).
+        predictions: (N,) of each seed.
+        groups: (N,) group of each clip; "" means that the clip stands alone.
+        seed: of the draws.
+        num_resamples: draws.
+        level: share of the draws that lie inside.
+
+    Returns:
+        Low and high.
+
+    >>> task = Task("emotion", ("calm", "angry"))
+    >>> confidence_interval(task, "accuracy", np.array([0, 1]), [np.array([0, 1])], np.array(["a", "b"]))
+    (1.0, 1.0)
+    """
+    names = np.where(groups == "", np.char.add("\0", np.arange(len(groups)).astype(str)).astype(object), groups)
+    _, place = np.unique(names.astype(str), return_inverse=True)
+    num_groups = int(place.max()) + 1
+    draws = np.random.default_rng(seed).multinomial(num_groups, np.full(num_groups, 1 / num_groups), num_resamples)
+    scores = np.zeros(num_resamples)
+    for predicted in predictions:
+        if task.classes:
+            sums = np.zeros((num_groups, len(task.classes) ** 2))
+            np.add.at(sums, (place, labels * len(task.classes) + predicted), 1)
+            tables = (draws @ sums).reshape(num_resamples, len(task.classes), len(task.classes))
+            scores += _class_scores(tables)[metric]
+        else:
+            sums = np.zeros((num_groups, 8))
+            np.add.at(sums, place, _value_terms(labels, predicted))
+            scores += _value_scores(draws @ sums)[metric]
+    low, high = np.quantile(scores / len(predictions), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _class_scores(tables: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores of confusion tables (..., C true, C predicted), each (...); the same definitions as :func:`score`."""
+    hits = np.diagonal(tables, axis1=-2, axis2=-1)                          # (..., C)
+    support, predicted = tables.sum(-1), tables.sum(-2)
+    f1 = 2 * hits / np.maximum(support + predicted, 1)
+    recall = hits / np.maximum(support, 1)
+    total = np.maximum(support.sum(-1), 1)
+    return {"accuracy": hits.sum(-1) / total, "weighted_f1": (f1 * support).sum(-1) / total,
+            "macro_f1": f1.sum(-1) / np.maximum((support + predicted > 0).sum(-1), 1),
+            "uar": recall.sum(-1) / np.maximum((support > 0).sum(-1), 1)}
+
+
+def _value_terms(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """What value scores are sums of, (N, 8): 1, x, y, x², y², xy, |x−y|, (x−y)², in float64."""
+    x, y = labels.astype(np.float64), predictions.astype(np.float64)
+    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y, np.abs(x - y), np.square(x - y)], axis=1)
+
+
+def _value_scores(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores of sums (..., 8), each (...); variances divide by N, as in Lin's definition of CCC."""
+    mean_x, mean_y, xx, yy, xy, absolute, square = np.moveaxis(sums[..., 1:] / sums[..., :1], -1, 0)
+    variance_x, variance_y = np.maximum(xx - mean_x ** 2, 0), np.maximum(yy - mean_y ** 2, 0)
+    covariance = xy - mean_x * mean_y
+    floor = np.finfo(np.float64).eps * np.maximum(xx + yy, 1)               # rounding left over from a constant
+    spread = np.sqrt(variance_x * variance_y)
+    moves = np.minimum(variance_x, variance_y) > floor
+    apart = variance_x + variance_y + np.square(mean_x - mean_y)
+    return {"ccc": np.where(moves, 2 * covariance / np.maximum(apart, floor), 0.0),
+            "pearson": np.where(moves, covariance / np.where(moves, spread, 1), 0.0),
+            "mae": absolute, "rmse": np.sqrt(square)}
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation (N − 1); 0 for a single value."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

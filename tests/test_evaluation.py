@@ -1,0 +1,97 @@
+"""Scoring a run on other stores, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tests.training_stores import TASKS, make_clips, make_store
+
+from pipeline import evaluation
+from pipeline.clip import Clip, Task
+from pipeline.errors import StoreError, TrainingError, UsageError
+from pipeline.evaluation import evaluate, summarise
+from pipeline.jobs import TrainConfig
+from pipeline.training import train
+
+SIZES = {"train": 80, "dev": 24, "test": 24}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("store") / "made.h5", sizes=SIZES)
+
+
+@pytest.fixture(scope="module")
+def run(store: Path) -> Path:
+    return train(store, config=TrainConfig(epochs=4, seeds=2, device="cpu", baselines=False), out=store.parent / "run")
+
+
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_a_split_scores_as_it_did_after_training(store: Path, run: Path, split: str,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "SCORING_BATCH", 7)
+    before = torch.get_rng_state()
+    metrics, trained = evaluate(run, store, split=split, device="cpu"), json.loads((run / "metrics.json").read_text())
+    assert torch.equal(torch.get_rng_state(), before)
+    for task in ("emotion", "arousal"):
+        for metric, summary in trained[split][task].items():
+            assert metrics[split][task][metric]["seeds"] == pytest.approx(summary["seeds"], abs=1e-6)
+    for task, interval in trained["intervals"][split].items():
+        assert metrics["intervals"][split][task]["low"] == pytest.approx(interval["low"], abs=1e-6)
+    assert metrics["missing_modalities"][split] == trained["missing_modalities"][split]
+
+
+def test_without_a_split_every_clip_is_scored_under_all(store: Path, run: Path) -> None:
+    metrics = evaluate(run, store, device="cpu")
+    table = pd.read_csv(run / "predictions.csv").dropna(subset=["label"])
+    emotion = table[(table["task"] == "emotion") & (table["seed"] == 1)]
+    accuracy = float((emotion["label"] == emotion["prediction"]).mean())
+    assert metrics["all"]["emotion"]["accuracy"]["seeds"][1] == pytest.approx(accuracy)
+    assert metrics["num_clips"]["all"]["scored"] == {"emotion": len(emotion), "arousal": sum(SIZES.values())}
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_a_store_that_lacks_some_clips_rows_or_a_task_is_scored_on_the_rest(run: Path, tmp_path: Path) -> None:
+    clips = make_clips({"exam": 30}, tasks=TASKS[:1])
+    text = make_store(tmp_path / "text.h5", clips=clips, features=["text_bert", "audio_logmel"], tasks=TASKS[:1])
+    face = make_store(tmp_path / "face.h5", clips=clips[:10], features=["face_r3d18"], tasks=TASKS[:1])
+    metrics = evaluate(run, [text, face], split="exam", device="cpu")
+    assert set(metrics["exam"]) == {"emotion"}
+    assert metrics["missing_modalities"]["exam"]["face_r3d18"] >= 20
+
+
+def test_stores_that_do_not_fit_the_run_are_refused(store: Path, run: Path, tmp_path: Path) -> None:
+    other = make_store(tmp_path / "a.h5", sizes=SIZES, recipe={"settings": {"layer": -2}})
+    with pytest.raises(StoreError, match=r"another recipe than the network learnt from: text_bert \(settings: None"
+                                         r" became \{'layer': -2\}\)"):
+        evaluate(run, other, device="cpu")
+    with pytest.raises(StoreError, match="no feature 'audio_logmel', only text_bert; add it with"):
+        evaluate(run, make_store(tmp_path / "b.h5", sizes=SIZES, features=["text_bert"]), device="cpu")
+    swapped = (Task("emotion", ("glad", "calm", "angry")),)
+    with pytest.raises(StoreError, match="classes glad, calm, angry in the store and calm, glad, angry in the run"):
+        evaluate(run, make_store(tmp_path / "c.h5", sizes=SIZES, tasks=swapped), device="cpu")
+    with pytest.raises(StoreError, match="is labelled for nothing, the run answers emotion, arousal"):
+        evaluate(run, make_store(tmp_path / "d.h5", clips=[Clip("x")], tasks=()), device="cpu")
+    with pytest.raises(StoreError, match="in any split is labelled for emotion or arousal"):
+        evaluate(run, make_store(tmp_path / "e.h5", clips=[Clip("x")]), device="cpu")
+    with pytest.raises(UsageError, match="has no split 'exam', only dev, test, train"):
+        evaluate(run, store, split="exam", device="cpu")
+    with pytest.raises(TrainingError, match="holds no trained network"):
+        evaluate(tmp_path, store, device="cpu")
+
+
+def test_summaries_have_mean_deviation_and_every_seed() -> None:
+    summary = summarise([{"uar": 0.5}, {"uar": 0.7}])
+    assert summary["uar"]["seeds"] == [0.5, 0.7]
+    assert (summary["uar"]["mean"], summary["uar"]["sd"]) == pytest.approx((0.6, np.sqrt(0.02)))
+
+
+def test_outputs_of_values_come_in_the_units_of_the_labels(run: Path) -> None:
+    table = pd.read_csv(run / "predictions.csv")
+    arousal = table[(table["task"] == "arousal") & (table["split"] == "train")]
+    assert arousal["prediction"].astype(float).mean() == pytest.approx(arousal["label"].astype(float).mean(), abs=0.2)
