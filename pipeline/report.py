@@ -1,0 +1,331 @@
+"""The report of a run: one self-contained page that says what was learnt, from what, and how far to trust it."""
+
+from __future__ import annotations
+
+import platform
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+import pipeline
+from pipeline import figures
+from pipeline.clip import Corpus, Task
+from pipeline.errors import TrainingError
+from pipeline.joined import JoinedStores, open_stores
+from pipeline.metrics import CLASSIFICATION_METRICS
+from pipeline.packing import stored_clips
+from pipeline.prose import DIGITS, FeatureText, describe_feature, describe_training, listing
+from pipeline.runs import read_history, read_json, write_text
+from pipeline.tables import METRIC_TITLES, ScoreTable, confusion, coverage, printed, scaled, score_table
+from pipeline.thumbnails import Thumbnail, face_feature, picture_clip, problems, spread
+
+MOST_FACES = 24
+MOST_LISTED = 50                    # rows of a table of clips before "and N more"
+FEW_CLIPS, FEW_GROUPS = 100, 10     # below these a bootstrap interval is itself a rough guess
+EXCERPT_CHARACTERS = 60
+LIBRARIES = ("torch", "numpy", "pandas", "scikit-learn", "h5py", "matplotlib")
+
+
+def write_report(run: Path, *, features: Sequence[Path] | None = None, thumbnails: bool = False) -> Path:
+    """Write ``report.html`` into the folder of a finished run.
+
+    The page loads nothing from anywhere and runs no script. It is made from the run's files and its stores; of the
+    clips' media one frame each is read for the sheet of faces, where the files are still there.
+
+    Args:
+        run: folder of a run that was scored.
+        features: its stores, where they are no longer where the run found them.
+        thumbnails: show faces although the corpus forbids passing them on.
+
+    Returns:
+        The page.
+
+    Raises:
+        TrainingError: the folder holds no finished run, or its predictions cannot be read.
+        StoreError: a store cannot be read.
+    """
+    finished = FinishedRun.load(Path(run), features)
+    page = templates().get_template("report.html.jinja").render(
+        run=finished, headline=_headline(finished), recipe=_recipe(finished), curves=_curves(finished),
+        results=[_result(finished, task) for task in finished.tasks], gaps=_gaps(finished),
+        sheet=_sheet(finished, thumbnails=thumbnails), corpora=finished.corpora, versions=_versions(),
+        made=datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC"))
+    write_text(finished.folder / "report.html", page)
+    return finished.folder / "report.html"
+
+
+def templates() -> jinja2.Environment:
+    """The pages' templates; whatever is put into one is escaped."""
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+                                     autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+                                     lstrip_blocks=True)
+    environment.filters.update(listing=listing, printed=lambda value, metric: printed(metric, value), short=_short)
+    environment.globals.update(metric_titles=METRIC_TITLES, unit=_unit)
+    return environment
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run left behind, read once.
+
+    Args:
+        folder: of the run.
+        config, metrics: ``config.json`` and ``metrics.json``.
+        history: lines of ``history.jsonl``.
+        predictions: ``predictions.csv``, every cell as text but ``seed``.
+        stores: what it learnt from.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    history: Sequence[Mapping[str, Any]]
+    predictions: pd.DataFrame
+    stores: JoinedStores
+
+    @classmethod
+    def load(cls, folder: Path, features: Sequence[Path] | None = None) -> FinishedRun:
+        """Read everything.
+
+        Raises:
+            TrainingError: a file of the run is missing or damaged.
+            StoreError: a store cannot be read, or is not labelled for the run's tasks.
+        """
+        config, metrics = read_json(folder / "config.json"), read_json(folder / "metrics.json")
+        try:
+            predictions = pd.read_csv(folder / "predictions.csv", dtype=str, keep_default_na=False)
+            predictions["seed"] = predictions["seed"].astype(int)
+        except (OSError, ValueError, KeyError) as error:
+            raise TrainingError(f"{folder / 'predictions.csv'} cannot be read ({error}); finish the run with: python -m"
+                                f" pipeline train --resume {folder}") from error
+        stores = open_stores([Path(path) for path in features or config["features"]])
+        for task in config["tasks"]:
+            stores.labels(task)
+        return cls(folder, config, metrics, read_history(folder), predictions, stores)
+
+    @property
+    def tasks(self) -> list[Task]:
+        return [self.stores.tasks[name] for name in self.config["tasks"]]
+
+    @property
+    def shown_split(self) -> str:
+        """The split whose scores the page shows: test, or dev where there is no scored test split."""
+        test = self.config["splits"]["test"]
+        return str(test if test in self.metrics else self.config["splits"]["dev"])
+
+    @property
+    def corpora(self) -> list[Corpus]:
+        """Of all stores, each once."""
+        return list({store.corpus.name: store.corpus for store in self.stores.stores}.values())
+
+    def labelled(self, task: Task, split: str) -> pd.DataFrame:
+        """Predictions of a task for a split's labelled clips, all seeds."""
+        rows = self.predictions
+        return rows[(rows["task"] == task.name) & (rows["split"] == split) & (rows["label"] != "")]
+
+    @cached_property
+    def features(self) -> list[FeatureText]:
+        """Recipes of the inputs and of what they are made from."""
+        names = list(self.config["inputs"])
+        for name in names:
+            names += [upstream for upstream in self.stores.owner(name).recipe(name).get("upstream", {})
+                      if upstream not in names and upstream in self.stores.features]
+        return [describe_feature(name, self.stores.owner(name).head(name)) for name in names]
+
+
+def _headline(run: FinishedRun) -> dict[str, Any]:
+    """Section 1: scores of each task with a plot, and what makes them less than they seem."""
+    tables = [score_table(run.metrics, task, run.shown_split, model=run.config["model"]) for task in run.tasks
+              if task.name in run.metrics[run.shown_split]]
+    return {"tables": tables, "plots": [Markup(_score_plot(table)) for table in tables],
+            "warnings": _warnings(run, tables), "verdicts": [_verdict(table) for table in tables]}
+
+
+def _score_plot(table: ScoreTable) -> str:
+    bars = []
+    for row in table.rows:
+        low_high = row.interval and (scaled(table.main, row.interval[0]), scaled(table.main, row.interval[1]))
+        bars.append(figures.Bar(row.name, scaled(table.main, row.figures[0].value),
+                                tuple(scaled(table.main, value) for value in row.seeds), low_high, row.is_model))
+    return figures.score_plot(bars, unit=f"{METRIC_TITLES[table.main]}{_unit(table.main)} on {table.split}",
+                              title=f"{METRIC_TITLES[table.main]} of {table.task.name} by system")
+
+
+def _verdict(table: ScoreTable) -> str:
+    """Does the model beat what it must? In one sentence."""
+    if not table.baselines or table.model.interval is None:
+        return "No baseline was scored beside it."
+    sign = -1 if table.main in ("mae", "rmse") else 1
+    best = max(table.baselines, key=lambda row: sign * row.figures[0].value)
+    worst_edge = table.model.interval[0 if sign == 1 else 1]
+    behind = sign * (table.model.figures[0].value - best.figures[0].value) <= 0
+    if behind:
+        return f"It does not beat the best baseline, {best.name}, at {best.figures[0].text}."
+    if sign * (worst_edge - best.figures[0].value) > 0:
+        return (f"Its whole interval lies {'above' if sign == 1 else 'below'} the best baseline, {best.name}, at"
+                f" {best.figures[0].text}.")
+    return (f"Its mean is better than the best baseline, {best.name}, at {best.figures[0].text}, but its interval holds"
+            " that figure too: these clips do not settle which is better.")
+
+
+def _warnings(run: FinishedRun, tables: Sequence[ScoreTable]) -> list[str]:
+    """What a reader must know before believing the scores, gravest first."""
+    found = []
+    random = [feature.name for feature in run.features if feature.has_random_weights]
+    if random:
+        found.append(f"Random weights: {listing(random)} {'was' if len(random) == 1 else 'were'} made by networks that"
+                     " never learnt. The scores show that the steps work, not what such features are worth.")
+    if run.metrics["smoke"]:
+        found.append("A smoke test: one batch, one epoch. The scores mean nothing.")
+    found += [f"{note[0].upper()}{note[1:]}." for note in run.metrics["notes"]]
+    for path, reads in run.metrics["test_reads"].items():
+        times = "an unknown number of times (its folder cannot be written)" if reads is None else \
+            "once" if reads == 1 else f"{reads} times"
+        again = " Every look that leads to a change makes test scores less honest." if reads != 1 else ""
+        found.append(f"The test split of {Path(path).name} has been read {times}.{again}")
+    few: dict[tuple[int, int], list[str]] = {}
+    for table in tables:
+        if table.num_clips < FEW_CLIPS or table.num_groups < FEW_GROUPS:
+            few.setdefault((table.num_clips, table.num_groups), []).append(table.task.name)
+    for (num_clips, num_groups), names in few.items():
+        found.append(f"Few clips: {listing(names)} {'is' if len(names) == 1 else 'are'} scored on {num_clips} clips in"
+                     f" {num_groups} {'group' if num_groups == 1 else 'groups'}, so that the interval is wide and"
+                     " itself rough.")
+    if len(run.config["seeds"]) == 1:
+        found.append("One seed: how far chance in training moves the scores is not known.")
+    return found
+
+
+def _recipe(run: FinishedRun) -> dict[str, Any]:
+    """Section 2: how features and model were made."""
+    made: dict[str, list[str]] = {}
+    for feature in run.features:
+        libraries = run.stores.owner(feature.name).recipe(feature.name).get("made_with", {})
+        text = ", ".join(f"{name} {version}" for name, version in libraries.items())
+        made.setdefault(text or "versions that the store does not record", []).append(feature.name)
+    others = [name for name in run.stores.features if name not in {feature.name for feature in run.features}]
+    training = describe_training(run.config, has_classes=any(task.classes for task in run.tasks),
+                                 has_values=any(not task.classes for task in run.tasks))
+    return {"features": run.features, "made_with": made, "others": others, "training": training,
+            "settings": run.config["training"]}
+
+
+def _curves(run: FinishedRun) -> list[Markup]:
+    """Section 3: loss, and the main dev score of each task, by epoch and seed."""
+    seeds: dict[int, list[Mapping[str, Any]]] = {}
+    for line in run.history:
+        seeds.setdefault(line["seed"], []).append(line)
+    best = {int(seed): epoch for seed, epoch in run.metrics["best_epochs"].items()}
+
+    def lines(pick: Any) -> list[figures.Line]:
+        return [figures.Line([line["epoch"] for line in part], [pick(line) for line in part], best.get(seed))
+                for seed, part in seeds.items()]
+
+    plots = [figures.curve_plot({"train": lines(lambda line: line["train_loss"]),
+                                 "dev": lines(lambda line: line["dev_loss"])}, unit="loss", title="Loss by epoch")]
+    for task in run.tasks:
+        if all(task.name in line["dev"] for line in run.history):
+            metric = run.config["select_by"] if task == run.tasks[0] else "weighted_f1" if task.classes else "ccc"
+            scores = lines(lambda line: scaled(metric, line["dev"][task.name][metric]))
+            unit = f"{METRIC_TITLES[metric]}{_unit(metric)} of {task.name} on dev"
+            plots.append(figures.curve_plot({"dev": scores}, unit=unit, title=f"{unit} by epoch"))
+    return [Markup(plot) for plot in plots] if run.history else []
+
+
+def _result(run: FinishedRun, task: Task) -> dict[str, Any]:
+    """Section 4 for one task: confusion and scores by class, or a scatter plot."""
+    split = run.shown_split
+    rows = run.labelled(task, split)
+    result: dict[str, Any] = {"task": task, "split": split, "num_clips": rows["clip_id"].nunique(), "confusion": None,
+                              "plot": None, "scores": run.metrics[split].get(task.name)}
+    if len(rows) and task.classes:
+        result["confusion"] = confusion(task, rows)
+    elif len(rows):
+        mean = rows.assign(label=rows["label"].astype(float), prediction=rows["prediction"].astype(float)) \
+            .groupby("clip_id", sort=False)[["label", "prediction"]].mean()
+        result["plot"] = Markup(figures.scatter_plot(
+            mean["label"].to_numpy(), mean["prediction"].to_numpy(), name=task.name,
+            title=f"Predicted against labelled {task.name}"))
+        result["num_drawn"] = min(len(mean), figures.MOST_POINTS)
+    return result
+
+
+def _gaps(run: FinishedRun) -> dict[str, Any]:
+    """Section 5: what features lack, what failed, and who did not take part in training."""
+    failures = pd.concat([store.failures for store in run.stores.stores], ignore_index=True)
+    train = run.config["splits"]["train"]
+    training = run.predictions[run.predictions["split"] == train]
+    places = pd.Index(run.stores.clips["clip_id"]).get_indexer(pd.Index(training["clip_id"].unique()))
+    has_rows = np.any([run.stores.rows(name).lengths[places] > 0 for name in run.config["inputs"]], axis=0)
+    labelled = set(training.loc[training["label"] != "", "clip_id"])
+    left_out = []
+    for clip_id, there in zip(training["clip_id"].unique().tolist(), has_rows.tolist(), strict=True):
+        if clip_id not in labelled or not there:
+            left_out.append((clip_id, "no label" if clip_id not in labelled else "no rows of any input"))
+    return {"coverage": coverage(run.stores.stores), "failures": failures.head(MOST_LISTED).to_dict("records"),
+            "num_failures": len(failures), "left_out": left_out[:MOST_LISTED], "num_left_out": len(left_out),
+            "train": train, "most": MOST_LISTED}
+
+
+def _sheet(run: FinishedRun, *, thumbnails: bool) -> dict[str, Any]:
+    """Section 7: faces of some clips with label, prediction and words."""
+    found = [(store, name) for store in run.stores.stores if (name := face_feature(store)) is not None]
+    if not found:
+        return {"why_none": "no_faces", "cards": []}
+    store, feature = found[0]
+    if store.corpus.redistribute == "no" and not thumbnails:
+        return {"why_none": "forbidden", "cards": []}
+    task, seed = run.tasks[0], run.config["seeds"][0]
+    rows = run.predictions[(run.predictions["task"] == task.name) & (run.predictions["seed"] == seed)]
+    answers = rows.set_index("clip_id").to_dict("index")
+    there = dict(zip(store.column("clip_id").tolist(), np.diff(store.offsets(feature)).tolist(), strict=True))
+    shown = [clip_id for clip_id in answers if there.get(clip_id, 0)]
+    if not shown:
+        return {"why_none": "no_rows", "cards": []}
+    keys = {clip_id: (answers[clip_id]["split"], answers[clip_id]["label"] if task.classes else "")
+            for clip_id in shown}
+    wrong = [clip_id for clip_id in shown if _is_wrong(task, answers[clip_id])]
+    clips = {clip.clip_id: clip for clip in stored_clips(store)}
+    cards, pictures = [], []
+    for clip_id in spread(keys, wrong, MOST_FACES):
+        picture = picture_clip(clips[clip_id], store.read(clip_id, feature))
+        pictures.append(picture)
+        if picture.data_uri:
+            cards.append(_card(picture, answers[clip_id], task, clips[clip_id].text))
+    return {"why_none": "" if cards else "no_files", "cards": cards, "task": task, "seed": seed, "several": len(
+        run.config["seeds"]) > 1, "problems": problems(pictures), "restricted": store.corpus.redistribute == "no"}
+
+
+def _is_wrong(task: Task, answer: Mapping[str, Any]) -> bool:
+    return bool(task.classes and answer["label"] and answer["label"] != answer["prediction"])
+
+
+def _card(picture: Thumbnail, answer: Mapping[str, Any], task: Task, text: str) -> dict[str, Any]:
+    label, prediction = answer["label"], answer["prediction"]
+    if not task.classes:
+        label, prediction = (printed("ccc", float(value)) if value else "" for value in (label, prediction))
+    return {"picture": picture, "label": label, "prediction": prediction, "is_wrong": _is_wrong(task, answer),
+            "text": textwrap.shorten(text, EXCERPT_CHARACTERS, placeholder=" …")}
+
+
+def _versions() -> dict[str, str]:
+    return {"pipeline": pipeline.__version__, "Python": platform.python_version(),
+            **{name: metadata.version(name) for name in LIBRARIES}}
+
+
+def _unit(metric: str) -> str:
+    return ", %" if metric in CLASSIFICATION_METRICS else ""
+
+
+def _short(digest: str) -> str:
+    return digest[:DIGITS]
