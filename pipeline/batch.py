@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.errors import UsageError
 from pipeline.joined import Rows
 
 BLOCK_BYTES = 64 << 20          # rows taken from disk at a time while pooling: memory stays flat, reads stay long
@@ -240,21 +239,3 @@ def _buckets(lengths: np.ndarray, batch_size: int, generator: torch.Generator | 
         bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
         batches += [bucket[first:first + batch_size] for first in range(0, len(bucket), batch_size)]
     return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
-
-
-def usable_device(choice: str) -> torch.device:
-    """``"auto"`` is the first GPU if there is one, else the CPU.
-
-    Raises:
-        UsageError: the text names no device, or one that this machine has not.
-    """
-    if choice == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(choice)
-    except RuntimeError:
-        raise UsageError(f"no device named {choice!r}; there are auto, cpu and cuda:N") from None
-    num_gpus = torch.cuda.device_count()
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= num_gpus):
-        raise UsageError(f"there is no {choice} here: this machine has {num_gpus} CUDA devices; use cpu or auto")
-    return device

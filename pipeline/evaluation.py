@@ -26,8 +26,9 @@ import torch
 from torch import Tensor
 
 from models import Model
-from pipeline.batch import Batches, Scaler, usable_device
+from pipeline.batch import Batches, Scaler
 from pipeline.clip import Task
+from pipeline.devices import usable_device
 from pipeline.errors import StoreError, UsageError
 from pipeline.joined import JoinedStores, is_labelled, open_stores
 from pipeline.metrics import confidence_interval, main_metric, mean_and_sd, score

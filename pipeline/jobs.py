@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from models import Model
-from pipeline.batch import Batches, Scaler, usable_device
+from pipeline.batch import Batches, Scaler
 from pipeline.clip import Task
 from pipeline.config import setting, to_json
+from pipeline.devices import usable_device
 from pipeline.errors import StoreError, TrainingError, UsageError
 from pipeline.joined import JoinedStores, choose_inputs, is_labelled
 from pipeline.losses import TaskLoss, class_weights

@@ -222,3 +222,7 @@ class Media:
     duration_seconds: float = 0.0
     features: Mapping[str, FeatureSequence] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def cut(self, times: np.ndarray) -> np.ndarray:
+        """Times (T, 2) in seconds, cut at the end of the clip, float32: a grid's last frame may reach past it."""
+        return np.maximum(np.minimum(times, self.duration_seconds), times[:, :1]).astype(np.float32)

@@ -91,5 +91,5 @@ class R3D18:
 
 
 def snippet_times(spans: np.ndarray, num_frames: int) -> np.ndarray:
-    """Start and stop of each snippet in seconds, float32 (N, 2), cut at the end of the clip."""
-    return np.asarray(np.minimum(spans, num_frames) / RATE_HZ, np.float32)
+    """Start and stop of each snippet in seconds, (N, 2), cut after the last frame."""
+    return np.asarray(np.minimum(spans, num_frames) / RATE_HZ)

@@ -162,19 +162,19 @@ def show_metrics(run: Path) -> None:
 
 def show_scores(metrics: Mapping[str, Any]) -> None:
     """One row for each split, task and model, on stderr."""
-    table = Table(title="Scores, %, mean ± sd over seeds", title_justify="left")
+    table = Table(title="Scores, %, mean±sd over seeds", title_justify="left")
     rows = [(split, task, "model", values) for split, tasks in metrics.items() if split in metrics["num_clips"]
             for task, values in tasks.items()]
     rows += [(split, task, name, values) for name, splits in metrics.get("baselines", {}).items()
              for split, tasks in splits.items() for task, values in tasks.items()]
     names = list(dict.fromkeys(name for *_, values in rows for name in values))
-    for column in ("split", "task", "by"):
-        table.add_column(column)
+    for column, width in (("split", 5), ("task", 9), ("by", 10)):
+        table.add_column(column, min_width=width)
     for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(name.replace("_", " "), justify="right", min_width=8)
     order = list(metrics["num_clips"])
     for split, task, name, values in sorted(rows, key=lambda row: (order.index(row[0]), row[1])):
-        table.add_row(escape(split), escape(task), name,
+        table.add_row(escape(split), escape(task), name.replace("_", " "),
                       *(_percent(values[metric]) if metric in values else "" for metric in names))
     console.print(table)
 
@@ -182,7 +182,7 @@ def show_scores(metrics: Mapping[str, Any]) -> None:
 def _percent(value: Mapping[str, Any]) -> str:
     if value["mean"] is None:
         return "–"
-    spread = f" ± {100 * value['sd']:.1f}" if len(value["seeds"]) > 1 else ""
+    spread = f"±{100 * value['sd']:.1f}" if len(value["seeds"]) > 1 else ""
     return f"{100 * value['mean']:.1f}{spread}"
 
 

@@ -13,8 +13,8 @@ from skimage.data import astronaut
 
 from pipeline.decode import ffmpeg_path
 
-VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "oh", "no", "yes", "well", "you", "know", "what", "##s", "!",
-              "?", ",", ".")
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "oh", "no", "yes", "well", "you", "know", "what", "##s",
+              "!", "?", ",", ".")
 SIZE = 96, 128
 
 

@@ -129,7 +129,7 @@ def test_killed_and_resumed_gives_the_same_bytes(corpus: Path, tmp_path: Path, e
 
 
 def test_a_bad_clip_is_recorded_and_the_others_are_as_without_it(corpus: Path, tmp_path: Path,
-                                                                expected: dict[str, str]) -> None:
+                                                                 expected: dict[str, str]) -> None:
     rows = [{"path": f"clip{number}.mp4", "text": TEXTS[number], "split": "train", "emotion": "ab"[number % 2]}
             for number in range(6)]
     (corpus / "broken.mp4").write_bytes(b"this is no video")
@@ -150,7 +150,7 @@ def test_a_bad_clip_is_recorded_and_the_others_are_as_without_it(corpus: Path, t
 
 
 def test_a_clip_that_failed_is_left_alone_until_asked_for(corpus: Path, tmp_path: Path,
-                                                         expected: dict[str, str]) -> None:
+                                                          expected: dict[str, str]) -> None:
     hidden = (corpus / "clip2.mp4").rename(tmp_path / "elsewhere.mp4")
     assert {clip_id for clip_id, _, _ in run(corpus, tmp_path / "store.h5").failures} == {"train/clip2"}
     assert run(corpus, tmp_path / "store.h5").num_done == 0

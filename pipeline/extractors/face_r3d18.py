@@ -61,9 +61,10 @@ class FaceR3d18(Extractor):
         return R3D18(self.config.weights, dtype=self.compute_dtype, device=self.device)
 
     def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
-        return [self._extract_one(clip.frames[self.request], clip.features["faces"]) for clip in media]
+        return [self._extract_one(clip) for clip in media]
 
-    def _extract_one(self, frames: Frames, faces: FeatureSequence) -> FeatureSequence:
+    def _extract_one(self, clip: Media) -> FeatureSequence:
+        frames, faces = clip.frames[self.request], clip.features["faces"]
         if not len(frames):
             return FeatureSequence.empty(self.row_shape)
         spans = self.config.layout.spans(frames.num_frames)
@@ -79,7 +80,7 @@ class FaceR3d18(Extractor):
         if not seen:
             return FeatureSequence.empty(self.row_shape)
         values = self.network(np.stack(crops.pictures), np.array(snippets), batch_size=self.config.batch_size)
-        return FeatureSequence(values, snippet_times(spans[seen], frames.num_frames))
+        return FeatureSequence(values, clip.cut(snippet_times(spans[seen], frames.num_frames)))
 
 
 class _Crops:

@@ -13,7 +13,7 @@ from pipeline import weights
 from pipeline.config import setting
 from pipeline.extractors import Extractor
 from pipeline.faces import COLUMNS, face_rows, key_frames, link, shot_cuts
-from pipeline.media import FeatureSequence, FrameRequest, Frames, Media, Needs
+from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
 from pipeline.mtcnn import CascadeSettings, FaceDetector
 
 RATE_HZ = 15.0
@@ -69,9 +69,10 @@ class Faces(Extractor):
         return FaceDetector(self.device, CascadeSettings())
 
     def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
-        return [self._extract_one(clip.frames[self.request]) for clip in media]
+        return [self._extract_one(clip) for clip in media]
 
-    def _extract_one(self, frames: Frames) -> FeatureSequence:
+    def _extract_one(self, clip: Media) -> FeatureSequence:
+        frames = clip.frames[self.request]
         if not len(frames):
             return FeatureSequence.empty(self.row_shape)
         thumbnails = np.concatenate([block[:, ::THUMBNAIL_STEP, ::THUMBNAIL_STEP].mean(3)
@@ -86,4 +87,4 @@ class Faces(Extractor):
         places, rows = face_rows(link(found, keys, cuts), num_keys=len(keys))
         rows[:, [1, 3, *range(6, len(COLUMNS), 2)]] *= frames.source_size[1] / frames.shape[2]
         rows[:, [2, 4, *range(7, len(COLUMNS), 2)]] *= frames.source_size[0] / frames.shape[1]
-        return FeatureSequence(rows, frames.times[places])
+        return FeatureSequence(rows, clip.cut(frames.times[places]))

@@ -56,4 +56,4 @@ class VideoR3d18(Extractor):
         spans = self.config.layout.spans(frames.num_frames)
         rows = np.stack([frames.at(np.arange(start, stop)) for start, stop in spans])
         values = self.network(frames.take(slice(None)), rows, batch_size=self.config.batch_size)
-        return FeatureSequence(values, snippet_times(spans, frames.num_frames))
+        return FeatureSequence(values, clip.cut(snippet_times(spans, frames.num_frames)))

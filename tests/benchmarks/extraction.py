@@ -2,8 +2,8 @@
 
     python tests/benchmarks/extraction.py VIDEO [VIDEO ...] [--jobs 2] [--passes 4]
 
-Both do the same work on the same clips: BERT tokens, ResNet-18 on the sound, R3D-18 on six snippets of aligned faces, with
-random weights. Loading of networks is left out of both.
+Both do the same work on the same clips: BERT tokens, ResNet-18 on the sound, R3D-18 on six snippets of the largest
+face, with random weights. Loading of networks is left out of both.
 """
 
 from __future__ import annotations
