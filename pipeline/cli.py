@@ -193,6 +193,7 @@ def train(stores: tuple[Path, ...], model: str | None, inputs: tuple[str, ...] |
     python -m pipeline train --features cache/meld.h5 --model late --tasks emotion --seeds 5 --set hidden=256
     """
     from pipeline import training
+    from pipeline.jobs import TrainConfig
     from pipeline.report import write_report
     from pipeline.terminal import TrainingProgress, show_metrics
     with TrainingProgress() as progress:
@@ -200,7 +201,7 @@ def train(stores: tuple[Path, ...], model: str | None, inputs: tuple[str, ...] |
             run = training.resume(resumed, progress=progress)
         elif stores:
             run = training.train(stores, model=model or "intermediate", settings=settings, inputs=inputs, tasks=tasks,
-                                 config=_given(training.TrainConfig(), options), out=out, progress=progress)
+                                 config=_given(TrainConfig(), options), out=out, progress=progress)
         else:
             raise UsageError("give --features STORE (or --resume RUN)")
     show_metrics(run)

@@ -119,7 +119,8 @@ class Scored:
                     for place, name in enumerate(task.classes):
                         part[f"probability_{name}"] = np.round(values[:, place].astype(np.float64), 6)
                     parts.append(part)
-        return pd.concat(parts, ignore_index=True)
+        joined: pd.DataFrame = pd.concat(parts, ignore_index=True)
+        return joined
 
 
 def _named(values: np.ndarray, names: Mapping[int, str] | None) -> np.ndarray:

@@ -22,14 +22,17 @@ from pipeline.decode import Damage, DecodeLimits
 from pipeline.devices import usable_device
 from pipeline.errors import ClipError, DatasetError, PipelineError, StoreError
 from pipeline.packing import (
-    Cell, FeatureData, SourceRecord, stored_cells, stored_clips, stored_sources, write_store,
+    Cell, Failure, FeatureData, SourceRecord, stored_cells, stored_clips, stored_sources, write_store,
 )
-from pipeline.recipes import PlannedFeature, check_same, plan_features
+from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan_features
 from pipeline.store import FeatureStore
-from pipeline.worker import Chunk, ChunkReport, Failure, input_digest, needs_media, run_chunk, source_record
+from pipeline.worker import Chunk, ChunkReport, input_digest, needs_media, run_chunk, source_record
 
 DEFAULT_EXTRACTORS = ("text_bert", "audio_resnet18", "face_r3d18")
 MEDIA_CHUNK, TEXT_CHUNK = 8, 512  # clips in one shard: what a kill can lose
+# Large blocks stay with a worker instead of going back to the system after every layer: a tenth less time on a CPU.
+WORKER_ALLOCATOR = ("glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.top_pad=67108864:"
+                    "glibc.malloc.trim_threshold=4000000000")
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,10 @@ def extract(dataset: Dataset, out: Path, *, extractors: Sequence[str] = DEFAULT_
     """
     started = time.perf_counter()
     device = usable_device(config.device)
-    features = plan_features(extractors, settings or {}, weights=config.weights, device=device)
+    chosen = choose_extractors(extractors, settings or {}, weights=config.weights, device=device)
     dataset.prepare()
     clips = list(dataset.clips())
+    features = plan_features(chosen)
     _check_media(clips, features, dataset)
     shards = out.with_name(out.name + ".shards")
     _recover(out, shards, dataset.corpus, clips)
@@ -237,6 +241,7 @@ def _run(chunks: Sequence[Chunk], jobs: int) -> Iterable[ChunkReport]:
     """Reports of finished chunks as they come."""
     if not chunks:
         return
+    os.environ.setdefault("GLIBC_TUNABLES", WORKER_ALLOCATOR)
     try:
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
             yield from joblib.Parallel(n_jobs=min(jobs, len(chunks)), return_as="generator_unordered", batch_size=1,

@@ -225,4 +225,4 @@ class Media:
 
     def cut(self, times: np.ndarray) -> np.ndarray:
         """Times (T, 2) in seconds, cut at the end of the clip, float32: a grid's last frame may reach past it."""
-        return np.maximum(np.minimum(times, self.duration_seconds), times[:, :1]).astype(np.float32)
+        return np.asarray(np.maximum(np.minimum(times, self.duration_seconds), times[:, :1]), np.float32)

@@ -49,9 +49,9 @@ class PlannedFeature:
         return plugin_class("extractor", self.extractor)(self.config, device=device)  # type: ignore[no-any-return]
 
 
-def plan_features(names: Sequence[str], settings: Mapping[str, Mapping[str, str]], *, weights: str | None,
-                  device: torch.device) -> list[PlannedFeature]:
-    """Resolve feature names, their upstream features and settings, in an order in which they can be computed.
+def choose_extractors(names: Sequence[str], settings: Mapping[str, Mapping[str, str]], *, weights: str | None,
+                      device: torch.device) -> dict[str, Extractor]:
+    """Resolve feature names, their upstream features and settings; no weights are looked for yet.
 
     Args:
         names: ``extractor`` or ``extractor@variant``.
@@ -59,36 +59,50 @@ def plan_features(names: Sequence[str], settings: Mapping[str, Mapping[str, str]
         weights: for every extractor that has weights and no own setting of them.
         device: where networks will run; it decides what ``dtype=auto`` means.
 
+    Returns:
+        Extractors by feature name, in an order in which they can be computed.
+
     Raises:
         UsageError: an unknown extractor or setting, a name given twice, or a setting of a feature that is not made.
-        WeightsError: weights are not to be had.
     """
     if len(set(names)) != len(names):
         raise UsageError(f"a feature is named twice in {', '.join(names)}; variants are written extractor@variant")
-    planned: dict[str, PlannedFeature] = {}
+    chosen: dict[str, Extractor] = {}
     for name in names:
-        _plan(name, settings, weights, device, planned)
+        _choose(name, settings, weights, device, chosen)
     for name in settings:
-        if name not in planned:
-            raise UsageError(f"--set {name}.…: {name} is not among the features to be made ({', '.join(planned)})")
-    return list(planned.values())
+        if name not in chosen:
+            raise UsageError(f"--set {name}.…: {name} is not among the features to be made ({', '.join(chosen)})")
+    return chosen
 
 
-def _plan(name: str, settings: Mapping[str, Mapping[str, str]], weights: str | None, device: torch.device,
-          planned: dict[str, PlannedFeature]) -> None:
-    if name in planned:
+def _choose(name: str, settings: Mapping[str, Mapping[str, str]], weights: str | None, device: torch.device,
+            chosen: dict[str, Extractor]) -> None:
+    if name in chosen:
         return
-    extractor_name = name.partition("@")[0]
-    kind = plugin_class("extractor", extractor_name)
+    kind = plugin_class("extractor", name.partition("@")[0])
     own = dict(settings.get(name, {}))
     config = kind.Config()  # type: ignore[attr-defined]
     if weights is not None and "weights" in {field.name for field in dataclasses.fields(config)}:
         own.setdefault("weights", weights)
-    extractor = kind(with_settings(config, own, owner=name), device=device)
+    extractor: Extractor = kind(with_settings(config, own, owner=name), device=device)
     for upstream in extractor.needs.features:
-        _plan(upstream, settings, weights, device, planned)
-    planned[name] = PlannedFeature(name, extractor_name, extractor.config, extractor.needs,
-                                   _recipe(name, extractor_name, extractor, planned))
+        _choose(upstream, settings, weights, device, chosen)
+    chosen[name] = extractor
+
+
+def plan_features(chosen: Mapping[str, Extractor]) -> list[PlannedFeature]:
+    """Work out the recipes of chosen extractors, with the digests of their weights.
+
+    Raises:
+        WeightsError: weights are not to be had.
+    """
+    planned: dict[str, PlannedFeature] = {}
+    for name, extractor in chosen.items():
+        kind = name.partition("@")[0]
+        planned[name] = PlannedFeature(name, kind, extractor.config, extractor.needs,
+                                       _recipe(name, kind, extractor, planned))
+    return list(planned.values())
 
 
 def _recipe(name: str, extractor_name: str, extractor: Extractor,

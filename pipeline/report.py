@@ -131,7 +131,8 @@ class FinishedRun:
     def labelled(self, task: Task, split: str) -> pd.DataFrame:
         """Predictions of a task for a split's labelled clips, all seeds."""
         rows = self.predictions
-        return rows[(rows["task"] == task.name) & (rows["split"] == split) & (rows["label"] != "")]
+        found: pd.DataFrame = rows[(rows["task"] == task.name) & (rows["split"] == split) & (rows["label"] != "")]
+        return found
 
     @cached_property
     def features(self) -> list[FeatureText]:

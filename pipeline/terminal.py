@@ -24,7 +24,17 @@ from pipeline.training import Progress as TrainingEvents
 from pipeline.worker import ChunkReport
 
 MOST_ROWS = 20  # of a table of failures; `inspect --json` has them all
-console = Console(stderr=True, highlight=False)
+PLAIN_WIDTH = 120  # columns where the output is no terminal
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    return console
+
+
+console = _console(stderr=True)
 
 
 class _Bar:
@@ -114,21 +124,20 @@ def show_failures(failures: Sequence[Mapping[str, str]]) -> None:
 
 def show_store(summary: Mapping[str, Any]) -> None:
     """Everything of :func:`pipeline.inspection.summarise`, on stdout."""
-    out = Console(highlight=False)
+    out = _console()
     splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
     out.print(f"[bold]{escape(summary['path'])}[/]  {escape(summary['dataset'])}, {summary['clips']} clips"
               f" ({escape(splits)}), made {summary['created']}", soft_wrap=True)
     table = Table(title="Features", title_justify="left")
-    table.add_column("feature")
+    table.add_column("feature", no_wrap=True)
     for column in ("row", "rows", "MB", "done", "empty", "failed", "missing"):
         table.add_column(column, justify="right")
     table.add_column("weights")
-    table.add_column("digest")
     for name, counts in summary["features"].items():
         table.add_row(escape(name), "×".join(map(str, counts["row_shape"])), f"{counts['rows']:,}",
                       f"{counts['megabytes']:,.1f}", *(str(counts[status]) for status in
                                                        ("done", "empty", "failed", "missing")),
-                      counts["weights"], counts["digest"][:12])
+                      counts["weights"])
     out.print(table)
     for task, labels in summary["tasks"].items():
         out.print(f"[bold]{escape(task)}[/]  " + escape(", ".join(f"{name} {value}" for name, value in labels.items())),
@@ -194,12 +203,12 @@ def show_parameters(counts: Mapping[str, int]) -> None:
     for name, count in counts.items():
         table.add_row(escape(name), f"{count:,}")
     table.add_row("[bold]in all[/]", f"[bold]{sum(counts.values()):,}[/]")
-    Console(highlight=False).print(table)
+    _console().print(table)
 
 
 def show_plugins(*, with_settings: bool) -> None:
     """Names of datasets, extractors and models with a line each, on stdout."""
-    out = Console(highlight=False)
+    out = _console()
     for kind in typing.get_args(plugins.Kind):
         table = Table(title=f"{kind}s", title_justify="left")
         table.add_column("name")

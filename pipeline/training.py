@@ -65,8 +65,8 @@ def train(features: Path | Sequence[Path], *, model: str = "intermediate", setti
         StoreError: a store cannot be read, or lacks an input or task.
         TrainingError: nothing can be learnt (no clips, no labels, one class), the splits leak, or ``out`` holds a run.
     """
-    stores = open_stores(features)
     model_config, config = _configs(model, settings or {}, config)
+    stores = open_stores(features)
     run = out if out is not None else RUNS / f"{stores.stores[0].corpus.name}-{model}-{datetime.now():%Y%m%d-%H%M%S-%f}"
     if (run / "config.json").exists():
         raise TrainingError(f"{run} already holds a run; continue it with: python -m pipeline train --resume {run}, or"

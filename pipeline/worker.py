@@ -41,6 +41,8 @@ class Chunk:
         device: where networks run.
         threads: of each worker; fixed, because the last bits depend on it.
         on_damage, limits: see :func:`pipeline.decode.read_media`.
+        folder: working directory of the run, which relative paths start from.
+        environment: the run's variables that begin with ``PIPELINE_``.
     """
 
     number: int
@@ -54,6 +56,9 @@ class Chunk:
     threads: int = 1
     on_damage: Damage = "skip"
     limits: DecodeLimits = field(default_factory=DecodeLimits)
+    folder: Path = field(default_factory=Path.cwd)
+    environment: Mapping[str, str] = field(default_factory=lambda: {
+        name: value for name, value in os.environ.items() if name.startswith("PIPELINE_")})
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ def run_chunk(chunk: Chunk) -> ChunkReport:
     A clip's own trouble is recorded and its other features go on; anything else is a bug and is raised.
     """
     started = time.perf_counter()
-    _die_with_parent()
+    if _is_worker():
+        _work_like_parent(chunk)
     with _threads(chunk.threads):
         work = _ChunkWork(chunk)
         work.run()
@@ -236,7 +242,7 @@ def _feature_data(feature: PlannedFeature, extractor: Extractor, cells: Mapping[
 
 
 def _extractor(feature: PlannedFeature, device: torch.device) -> Extractor:
-    key = (feature.name, repr(feature.config), str(device))
+    key = (feature.fingerprint, repr(feature.config), str(device))
     if key not in _EXTRACTORS:
         _EXTRACTORS[key] = feature.build(device)
     return _EXTRACTORS[key]
@@ -252,19 +258,26 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _die_with_parent(every_seconds: float = 1.0) -> None:
-    """In a worker process: end when the process that started the run is gone, so that nothing writes on."""
-    if threading.current_thread() is not threading.main_thread() or getattr(_die_with_parent, "watching", False):
-        return
+def _is_worker() -> bool:
     from multiprocessing import parent_process
-    parent = os.getppid()
-    if parent_process() is None:
-        return
+    return parent_process() is not None
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(every_seconds)
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True, name="watch-parent").start()
-    _die_with_parent.watching = True  # type: ignore[attr-defined]
+def _work_like_parent(chunk: Chunk) -> None:
+    """A worker process may have been started for another run: take over this one's folder and variables."""
+    os.chdir(chunk.folder)
+    for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
+        del os.environ[name]
+    os.environ.update(chunk.environment)
+    if not any(thread.name == _WATCH for thread in threading.enumerate()):
+        threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True, name=_WATCH).start()
+
+
+_WATCH = "watch-parent"
+
+
+def _die_with_parent(parent: int, every_seconds: float = 1.0) -> None:
+    """End the process when the one that started the run is gone, so that nothing writes on."""
+    while os.getppid() == parent:
+        time.sleep(every_seconds)
+    os._exit(1)

@@ -22,7 +22,7 @@ def corpus(tmp_path: Path) -> Path:
     texts = ("Oh no!", "Yes, yes!")
     write_manifest(tmp_path / "clips.csv", [
         {"path": "one.mp4" if number == 0 else "", "id": f"c{number}", "text": texts[number % 2] + " you" * number,
-         "split": ("train", "train", "dev", "test")[number % 4], "group": f"g{number}", "mood": "ab"[number // 2 % 2]}
+         "split": ("train", "train", "dev", "test")[number % 4], "group": f"g{number}", "mood": "ab"[number // 4 % 2]}
         for number in range(24)])
     return tmp_path
 

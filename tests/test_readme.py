@@ -34,7 +34,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from torchvision.models import resnet18
     from torchvision.models.video import r3d_18
     folder = tmp_path_factory.mktemp("workplace")
-    render_corpus(folder / "data/MELD.Raw", num_clips=12)
+    render_corpus(folder / "data/MELD.Raw", num_clips=8)
     (folder / "cache/weights").mkdir(parents=True)
     for official, network in ((weights.R3D18, r3d_18), (weights.RESNET18, resnet18)):
         torch.save(weights.seeded(network, RANDOM_SEED).state_dict(), folder / "cache/weights" / official.name)
@@ -60,7 +60,7 @@ def test_every_command_shown_runs_as_shown(workplace: Path, monkeypatch: pytest.
     for code in blocks(README, "python"):
         exec(compile(code, "README.md", "exec"), {})
     shown = capsys.readouterr().out
-    assert "(12, 512)" not in shown and "512)" in shown
+    assert re.search(r"\(\d+, 512\)", shown)
     shutil.copy("cache/meld.h5", "cache/sample.h5")
     for code in blocks((ROOT / "docs/format.md").read_text(encoding="utf-8"), "python"):
         exec(compile(code, "format.md", "exec"), {})

@@ -1,6 +1,6 @@
 """Seconds a clip by stage, against a straightforward script in the same run.
 
-    python tests/benchmarks/extraction.py VIDEO [VIDEO ...] [--jobs 2] [--passes 4]
+    python -m tests.benchmarks.extraction VIDEO [VIDEO ...] [--jobs 2] [--passes 4]
 
 Both do the same work on the same clips: BERT tokens, ResNet-18 on the sound, R3D-18 on six snippets of the largest
 face, with random weights. Loading of networks is left out of both.
@@ -21,7 +21,7 @@ import torch
 from pipeline.clip import Clip, Corpus
 from pipeline.decode import ffmpeg_path
 from pipeline.devices import compute_dtype
-from pipeline.recipes import plan_features
+from pipeline.recipes import choose_extractors, plan_features
 from pipeline.worker import Chunk, run_chunk
 
 SENTENCE = "Well , I think that we should tell them before they hear it from somebody else , don't you ?"
@@ -31,7 +31,8 @@ SETTINGS = {"face_r3d18": {"snippets": "six_by_sixteen"}}
 
 def chunks(videos: list[Path], passes: int, folder: Path) -> list[Chunk]:
     """All videos in one chunk, ``passes`` times."""
-    features = tuple(plan_features(FEATURES, SETTINGS, weights="random", device=torch.device("cpu")))
+    features = tuple(plan_features(
+        choose_extractors(FEATURES, SETTINGS, weights="random", device=torch.device("cpu"))))
     clips = tuple(Clip(f"all/{place}", video, text=SENTENCE) for place, video in enumerate(videos))
     return [Chunk(number, clips, features, (), Corpus("benchmark"), folder / f"{number}.h5", None, "cpu")
             for number in range(passes)]
@@ -57,7 +58,7 @@ def ours(videos: list[Path], jobs: int, passes: int) -> tuple[float, dict[str, f
 
 def straightforward(videos: list[Path]) -> tuple[float, dict[str, float]]:
     """Wall seconds a clip and seconds a clip by stage, with all cores for every network."""
-    from straightforward import Straightforward
+    from tests.benchmarks.straightforward import Straightforward
     script = Straightforward(ffmpeg_path())
     ids = torch.randint(1000, 30_000, (1, 24))
     script(videos[0], ids)
