@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -265,6 +266,7 @@ def _is_worker() -> bool:
 
 def _work_like_parent(chunk: Chunk) -> None:
     """A worker process may have been started for another run: take over this one's folder and variables."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone acts on it
     os.chdir(chunk.folder)
     for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
         del os.environ[name]
