@@ -50,16 +50,17 @@ def shot_cuts(thumbnails: np.ndarray, *, least_change: float = 12.0, ratio: floa
     Args:
         thumbnails: small grey pictures, (T, h, w).
         least_change: mean absolute difference of grey levels, 0 to 255.
-        ratio: times the median change of the 17 around, the cut's own among them; two frames alone have no cut.
+        ratio: times the median change of the eight before and the eight after; two frames alone have no cut.
 
     Returns:
         int64 (K,), rising, each above 0.
     """
-    if len(thumbnails) < 2:
+    if len(thumbnails) < 3:
         return np.zeros(0, np.int64)
     change = np.abs(np.diff(thumbnails.astype(np.float32), axis=0)).mean((1, 2))
     padded = np.pad(change, 8, constant_values=np.nan)
-    around = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 17), axis=1)
+    neighbours = np.delete(np.lib.stride_tricks.sliding_window_view(padded, 17), 8, axis=1)
+    around = np.nanmedian(neighbours, axis=1)
     return np.asarray(np.flatnonzero((change > least_change) & (change > ratio * around)) + 1)
 
 
@@ -191,7 +192,7 @@ def align(picture: np.ndarray, landmarks: np.ndarray, recipe: CropRecipe, side: 
     high = np.clip(np.ceil(points.max((0, 1))).astype(int) + 2, low + 1, [width, height])
     region = np.ascontiguousarray(picture[low[1]:high[1], low[0]:high[0]])
     pixels = torch.from_numpy(region).permute(2, 0, 1)[None].float()
-    coarser = int(max(1, per_pixel // finer))                  # beyond 8 to 1 the picture is averaged first
+    coarser = max(1, int(np.ceil(per_pixel / finer)))          # beyond 8 to 1 the picture is averaged first
     if coarser > 1:
         pixels = functional.avg_pool2d(pixels, coarser, ceil_mode=True)
     extent = np.array(pixels.shape[:1:-1]) * coarser

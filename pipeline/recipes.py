@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -63,10 +64,14 @@ def choose_extractors(names: Sequence[str], settings: Mapping[str, Mapping[str, 
         Extractors by feature name, in an order in which they can be computed.
 
     Raises:
-        UsageError: an unknown extractor or setting, a name given twice, or a setting of a feature that is not made.
+        UsageError: an unknown extractor or setting, a name given twice or malformed, or a setting of a feature that is
+            not made.
     """
     if len(set(names)) != len(names):
         raise UsageError(f"a feature is named twice in {', '.join(names)}; variants are written extractor@variant")
+    if wrong := [name for name in names if not re.fullmatch(r"\w+(@[\w-][\w.-]*)?", name)]:
+        raise UsageError(f"no feature can be named {wrong[0]!r}; expected extractor or extractor@variant, a variant of"
+                         " letters, digits, '.', '_' and '-'")
     chosen: dict[str, Extractor] = {}
     for name in names:
         _choose(name, settings, weights, device, chosen)

@@ -45,6 +45,11 @@ class MelSettings:
             raise ValueError(f"the bands lie within 0–{SAMPLE_RATE_HZ // 2} Hz, found {self.low_hz}–{self.high_hz}")
 
 
+def window_and_hop(settings: MelSettings) -> tuple[int, int]:
+    """Window and hop in samples."""
+    return round(settings.window_seconds * SAMPLE_RATE_HZ), round(settings.hop_seconds * SAMPLE_RATE_HZ)
+
+
 def log_mel(waveform: np.ndarray, settings: MelSettings = MelSettings()) -> np.ndarray:
     """Power in mel bands, in decibels relative to full scale.
 
@@ -79,11 +84,6 @@ def num_frames(num_samples: int, settings: MelSettings) -> int:
     """How many windows cover a waveform; at least one if there is a sample."""
     window, hop = window_and_hop(settings)
     return 0 if num_samples == 0 else 1 + max(0, -(-(num_samples - window) // hop))
-
-
-def window_and_hop(settings: MelSettings) -> tuple[int, int]:
-    """Window and hop in samples."""
-    return round(settings.window_seconds * SAMPLE_RATE_HZ), round(settings.hop_seconds * SAMPLE_RATE_HZ)
 
 
 def frame_times(num_windows: int, settings: MelSettings) -> np.ndarray:

@@ -456,3 +456,12 @@ def test_frame_buffer_counts_whole_frames_only() -> None:
     buffer.room()[:30] = bytes(range(30))
     buffer.advance(30)
     assert buffer.finish().shape == (2, 2, 2, 3) and len(buffer.room()) == 6
+
+
+def test_sound_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    from scipy.io import wavfile
+    samples = np.zeros(16_000, np.float32)
+    samples[100] = np.nan
+    wavfile.write(tmp_path / "nan.wav", 16_000, samples)
+    with pytest.raises(ClipError, match="holds samples that are no numbers"):
+        read_media(Clip("all/nan", tmp_path / "nan.wav"), (), waveform=True)

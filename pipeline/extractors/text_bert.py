@@ -26,7 +26,7 @@ from pipeline.weights import WeightsRecord, file_digest, offline, random_record,
 
 BUCKETS = (16, 32, 64, 128, 256, 512)  # padded lengths: one shape each, so that the bytes never depend on the batch
 ROWS_PER_BATCH = 8  # likewise fixed; a batch that is not full is filled up with empty sentences
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "spiece.model")
 NAMES_ONLY = ("_name_or_path", "transformers_version")
 WIDTH_NAMES = ("hidden_size", "dim", "d_model")  # BERT's name and those of DistilBERT and of some others
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
@@ -122,21 +122,25 @@ class TextBert(Extractor):
         settings.pop("model")  # a folder may move: what counts is what lies in it, and the weights' digest
         settings["architecture"] = digest({key: value for key, value in self.architecture.items()
                                            if key not in NAMES_ONLY})
-        settings["tokenizer"] = "hashed words" if self.folder is None else next(
-            (file_digest(self.folder / name) for name in TOKENIZER_FILES if (self.folder / name).is_file()), "none")
+        settings["tokenizer"] = "hashed words" if self.folder is None else file_digest(_tokenizer_file(self.folder))
         return settings
 
     @cached_property
     def tokenizer(self) -> Any:
-        """Text to ids: the folder's own tokenizer, or hashed words."""
+        """Text to ids: the folder's own tokenizer, or hashed words.
+
+        Raises:
+            WeightsError: the folder holds no tokenizer, or none that can be loaded.
+        """
         if self.folder is None:
             return HashedWords(int(self.architecture["vocab_size"]))
+        _tokenizer_file(self.folder)
         from transformers import AutoTokenizer
         try:
             return AutoTokenizer.from_pretrained(str(self.folder), local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise WeightsError(f"{self.folder} holds no tokenizer that transformers can load:"
-                               f" {str(error).splitlines()[0]}") from error
+                               f" {(str(error).splitlines() or [type(error).__name__])[0]}") from error
 
     @cached_property
     def network(self) -> torch.nn.Module:
@@ -146,6 +150,8 @@ class TextBert(Extractor):
             WeightsError: the folder's weights cannot be loaded, or some of the encoder's are not in it.
         """
         from transformers import AutoConfig, AutoModel, BertConfig
+        from transformers.utils.logging import disable_progress_bar
+        disable_progress_bar()  # it would draw over the run's own
         if self.folder is None:
             network = seeded(lambda: AutoModel.from_config(BertConfig()), RANDOM_SEED)
         elif self.config.weights == "random":
@@ -255,6 +261,14 @@ class HashedWords:
         words = re.findall(r"\w+|[^\w\s]", text.lower())
         ids = [1000 + zlib.crc32(word.encode()) % (self._vocab_size - 1000) for word in words]
         return {"input_ids": [self.cls_token_id, *ids[:max_length - 2], self.sep_token_id]}
+
+
+def _tokenizer_file(folder: Path) -> Path:
+    found = next((folder / name for name in TOKENIZER_FILES if (folder / name).is_file()), None)
+    if found is None:  # transformers would go on with an empty vocabulary, to which every word is unknown
+        raise WeightsError(f"{folder} holds no tokenizer (one of {', '.join(TOKENIZER_FILES)}); expected the"
+                           " publisher's files")
+    return found
 
 
 def _weight_files(folder: Path) -> list[Path]:

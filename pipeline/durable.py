@@ -1,0 +1,123 @@
+"""Files that appear whole or not at all, on a disk that may be full and in a process that may be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+class Output:
+    """A new file that remembers its first error instead of raising it.
+
+    HDF5 1.14 crashes the process when a write fails under it (disk full, quota), so it writes here, finishes as if all
+    were well, and the error is raised afterwards by :meth:`check`. An interrupt that arrives within a write is kept
+    back likewise.
+
+    Args:
+        path: the file to make.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb+", buffering=0)
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._file.close()
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self.error is not None:
+            raise self.error
+
+    def write(self, data: Any) -> int:
+        """Write all of ``data`` at the present place; its length, also where it could not be written."""
+        view = memoryview(data).cast("B")
+        written = 0
+        try:
+            while written < len(view):
+                written += self._file.write(view[written:]) or 0
+        except (OSError, KeyboardInterrupt) as error:
+            self._keep(error)
+        return len(view)
+
+    def truncate(self, size: int) -> int:
+        """Set the file's length."""
+        try:
+            self._file.truncate(size)
+        except (OSError, KeyboardInterrupt) as error:
+            self._keep(error)
+        return size
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes from the present place."""
+        return self._file.read(size) or b""
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer`` from the present place."""
+        return self._file.readinto(buffer) or 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The present place."""
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Nothing is buffered here."""
+
+    def sync(self) -> None:
+        """Have the disk hold all that was written."""
+        os.fsync(self._file.fileno())
+
+    def _keep(self, error: BaseException) -> None:
+        if self.error is None:
+            self.error = error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Output]:
+    """Write a file under a temporary name; it takes the place of ``path`` when the block ends without an error.
+
+    A crash at any moment leaves the old file or the new one, whole. The folder is made if it is missing.
+
+    Args:
+        path: the file to make or replace.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with Output(temporary) as output:
+            try:
+                yield output
+            finally:
+                output.check()
+            output.sync()
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,232 @@
+"""Shots, tracks and aligned crops, on made-up boxes and on a real face turned by known angles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut
+from skimage.transform import SimilarityTransform, resize, warp
+
+from pipeline.faces import (
+    COLUMNS, EXPRESSION_CROP, FIVE_POINTS, CropRecipe, align, face_rows, fill, key_frames, largest_track, link, overlap,
+    shot_cuts, similarity,
+)
+from pipeline.mtcnn import FaceDetector
+
+# Landmarks of scikit-image's astronaut as facenet-pytorch's MTCNN gives them, pixels of the 512×512 picture.
+ASTRONAUT = np.array([[205.0, 101.7], [246.8, 103.7], [224.7, 129.0], [201.7, 139.2], [245.3, 141.9]])
+NONE = np.zeros((0, 15), np.float32)
+
+
+def box(x: float, y: float = 0.0, side: float = 10.0, probability: float = 0.9) -> np.ndarray:
+    """A detection (15,) with its landmarks at its corner."""
+    return np.array([x, y, x + side, y + side, probability, *[x, y] * 5], np.float32)
+
+
+def shots(*levels: tuple[int, float]) -> np.ndarray:
+    """Thumbnails of shots: frames and grey level of each, with a little noise."""
+    random = np.random.default_rng(0)
+    frames = np.concatenate([np.full((count, 8, 8), level) for count, level in levels])
+    return np.clip(frames + random.normal(0, 1, frames.shape), 0, 255)
+
+
+@pytest.mark.parametrize(("levels", "cuts"), [
+    ([(20, 50.0), (20, 150.0)], [20]), ([(20, 50.0), (10, 150.0), (30, 40.0)], [20, 30]), ([(40, 50.0)], []),
+    ([(1, 50.0), (20, 150.0)], [1]), ([(20, 50.0), (1, 150.0)], [20]), ([(3, 50.0), (3, 150.0)], [3]),
+    ([(1, 50.0), (2, 150.0)], [1]), ([(2, 50.0)], []), ([(1, 50.0)], []), ([(20, 100.0), (20, 105.0)], [])])
+def test_a_cut_is_where_the_picture_changes(levels: list[tuple[int, float]], cuts: list[int]) -> None:
+    assert shot_cuts(shots(*levels)).tolist() == cuts
+
+
+def test_steady_motion_is_no_cut() -> None:
+    moving = np.arange(12)[:, None, None] * np.ones((1, 8, 8)) * 20
+    assert len(shot_cuts(moving)) == 0
+    assert shot_cuts(np.zeros((0, 8, 8))).dtype == np.int64
+
+
+@pytest.mark.parametrize(("num_frames", "cuts", "stride", "expected"), [
+    (10, [6], 4, [0, 3, 5, 6, 9]), (1, [], 4, [0]), (2, [], 4, [0, 1]), (0, [], 4, []), (5, [], 1, [0, 1, 2, 3, 4]),
+    (5, [4], 4, [0, 3, 4]), (9, [], 4, [0, 4, 8])])
+def test_key_frames_hold_both_ends_of_every_shot(num_frames: int, cuts: list[int], stride: int,
+                                                 expected: list[int]) -> None:
+    assert key_frames(num_frames, np.array(cuts, np.int64), stride).tolist() == expected
+
+
+def test_key_frames_are_at_most_a_stride_apart() -> None:
+    for num_frames in range(1, 60):
+        assert np.diff(key_frames(num_frames, np.zeros(0, np.int64), 7)).max(initial=0) <= 7
+
+
+def test_overlap_of_boxes() -> None:
+    a, b = np.array([[0, 0, 10, 10.0]]), np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 0, 30, 10], [3, 3, 3, 3.0]])
+    np.testing.assert_allclose(overlap(a, b), [[1, 1 / 3, 0, 0]])
+
+
+def frames_of(tracks: list[dict[int, np.ndarray]]) -> list[list[int]]:
+    return [sorted(track) for track in tracks]
+
+
+NO_CUT = np.zeros(0, np.int64)
+
+
+def test_a_face_is_followed_and_two_faces_are_two_tracks() -> None:
+    detections = [np.stack([box(number), box(100 - number)]) for number in range(4)]
+    tracks = link(detections, np.arange(4) * 4, NO_CUT)
+    assert frames_of(tracks) == [[0, 4, 8, 12]] * 2
+    assert [track[12][0] for track in tracks] == [3, 97]
+
+
+def test_a_track_never_crosses_a_cut() -> None:
+    keys = np.array([0, 4, 5, 9])
+    assert frames_of(link([box(0)[None]] * 4, keys, np.array([5]))) == [[0, 4], [5, 9]]
+
+
+def test_people_who_cross_keep_their_tracks() -> None:
+    left, right = np.arange(0, 60, 4), np.arange(60, 0, -4)
+    detections = [np.stack([box(a, 0, 20), box(b, 12, 20)]) for a, b in zip(left, right, strict=True)]
+    tracks = link(detections, np.arange(len(left)), NO_CUT)
+    assert len(tracks) == 2
+    assert [row[0] for row in tracks[0].values()] == left.tolist()
+    assert [row[0] for row in tracks[1].values()] == right.tolist()
+
+
+@pytest.mark.parametrize(("missing", "num_tracks"), [(1, 1), (2, 1), (3, 2)])
+def test_a_track_survives_a_gap_of_two_key_frames(missing: int, num_tracks: int) -> None:
+    detections = [box(0)[None], *[NONE] * missing, box(1)[None]]
+    assert len(link(detections, np.arange(len(detections)), NO_CUT)) == num_tracks
+
+
+def test_no_detections_give_no_tracks_and_no_rows() -> None:
+    assert link([], NO_CUT, NO_CUT) == [] and link([NONE] * 3, np.arange(3), NO_CUT) == []
+    frames, rows = face_rows([], num_keys=3)
+    assert frames.shape == (0,) and rows.shape == (0, len(COLUMNS)) and rows.dtype == np.float32
+
+
+def test_between_key_frames_a_face_moves_evenly() -> None:
+    frames, rows = fill({4: box(0), 8: box(8)})
+    assert frames.tolist() == [4, 5, 6, 7, 8] and rows[:, 0].tolist() == [0, 2, 4, 6, 8]
+    assert rows.dtype == np.float32
+
+
+def test_rows_stand_by_frame_then_track() -> None:
+    frames, rows = face_rows([{0: box(0), 2: box(2)}, {1: box(50), 2: box(50)}], num_keys=3)
+    assert frames.tolist() == [0, 1, 1, 2, 2] and rows[:, 0].tolist() == [0, 0, 1, 0, 1]
+    assert rows[:, 1].tolist() == [0, 1, 50, 2, 50]
+
+
+def test_a_face_found_once_is_dropped_unless_the_clip_has_one_key_frame() -> None:
+    assert len(face_rows([{0: box(0)}], num_keys=3)[0]) == 0
+    assert len(face_rows([{0: box(0)}], num_keys=1)[0]) == 1
+
+
+def test_the_largest_track_is_the_one_that_covers_most_over_the_span() -> None:
+    frames, rows = face_rows([{0: box(0, side=10), 9: box(0, side=10)}, {4: box(50, side=14), 9: box(50, side=14)}],
+                             num_keys=3)
+    assert {row[0] for row in largest_track(frames, rows, 0, 6).values()} == {0.0}, "10²·6 frames against 14²·2"
+    assert {row[0] for row in largest_track(frames, rows, 4, 10).values()} == {1.0}
+    assert list(largest_track(frames, rows, 4, 7)) == [4, 5, 6]
+    assert largest_track(frames, rows, 20, 30) == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_similarity_agrees_with_scikit_image(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    source = random.normal(size=(5, 2)) * 30
+    target = random.normal(size=(5, 2)) * 3 + source @ [[1.0, 0.5], [-0.5, 1.0]] + 7
+    turn, shift = similarity(source, target)
+    expected = SimilarityTransform.from_estimate(source, target)
+    assert [turn.real, turn.imag] == pytest.approx(expected.params[:2, 0])
+    assert [shift.real, shift.imag] == pytest.approx(expected.translation)
+
+
+def test_similarity_never_mirrors_and_survives_points_that_are_one() -> None:
+    turn, _ = similarity(FIVE_POINTS, FIVE_POINTS * [-1, 1])
+    assert abs(turn) < 1, "a mirror image is met by shrinking"
+    assert similarity(np.ones((5, 2)), FIVE_POINTS)[0] == 0
+
+
+def test_the_crops_eyes_lie_where_the_recipe_says() -> None:
+    np.testing.assert_allclose(EXPRESSION_CROP.template[:2], [[0.35, 0.35], [0.65, 0.35]])
+    same = CropRecipe("standard", tuple(FIVE_POINTS[0]), tuple(FIVE_POINTS[1]))
+    np.testing.assert_allclose(same.template, FIVE_POINTS)
+
+
+@pytest.fixture(scope="module")
+def detector() -> FaceDetector:
+    torch.set_num_threads(1)
+    return FaceDetector(torch.device("cpu"))
+
+
+def posed(degrees: float, zoom: float, canvas: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """The astronaut's face turned and zoomed about the middle of a picture; with its landmarks there."""
+    middle = ASTRONAUT.mean(0)
+    turn = zoom * np.exp(1j * np.deg2rad(degrees))
+    move = SimilarityTransform(np.array([[turn.real, -turn.imag, 0], [turn.imag, turn.real, 0], [0, 0, 1]]))
+    place = SimilarityTransform(translation=-middle) + move + SimilarityTransform(translation=(canvas / 2, canvas / 2))
+    picture = warp(astronaut(), place.inverse, output_shape=(canvas, canvas), order=1, preserve_range=True)
+    return picture.round().astype(np.uint8), place(ASTRONAUT - 0.5) + 0.5  # scikit-image counts from pixels' middles
+
+
+@pytest.mark.parametrize("zoom", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("degrees", [0.0, 35.0, -60.0, 180.0])
+def test_a_face_turned_by_any_angle_comes_out_level(detector: FaceDetector, degrees: float, zoom: float) -> None:
+    picture, landmarks = posed(degrees, zoom)
+    crop = align(picture, landmarks, EXPRESSION_CROP, 112)
+    assert crop.shape == (112, 112, 3) and crop.dtype == np.uint8
+    found, = detector(crop[None], min_face=40)
+    assert len(found) == 1
+    turn, shift = similarity(ASTRONAUT, EXPRESSION_CROP.template * 112)
+    expected = turn * (ASTRONAUT[:, 0] + 1j * ASTRONAUT[:, 1]) + shift
+    distance = np.abs(found[0, 5::2] + 1j * found[0, 6::2] - expected)
+    assert distance.mean() < 2 and distance.max() < 4, "the five points lie where the best similarity puts them"
+    assert abs(np.rad2deg(np.arctan2(found[0, 8] - found[0, 6], found[0, 7] - found[0, 5]))) < 6, "eyes level"
+
+
+def test_the_crop_of_every_pose_shows_the_same_face() -> None:
+    upright = align(*posed(0, 1), EXPRESSION_CROP, 112).astype(float)
+    for degrees, zoom in ((35, 1), (180, 1), (0, 2)):
+        other = align(*posed(degrees, zoom), EXPRESSION_CROP, 112).astype(float)
+        assert np.abs(other - upright)[10:-10, 10:-10].mean() < 1.5
+
+
+def test_a_face_at_the_border_repeats_the_edge() -> None:
+    picture = np.full((100, 100, 3), 200, np.uint8)
+    picture[:, :50] = 40
+    for corner in ([0, 0], [95, 5], [-300, 50], [400, 400]):
+        crop = align(picture, FIVE_POINTS * 40 + corner, EXPRESSION_CROP, 64)
+        assert crop.shape == (64, 64, 3) and set(np.unique(crop)) <= set(range(40, 201))
+    assert (align(picture, FIVE_POINTS * 40 + [-300, 0], EXPRESSION_CROP, 64) == 40).all()
+
+
+@pytest.mark.parametrize("face", [20, 56, 112, 300, 900, 2500])
+def test_a_face_larger_than_the_crop_is_averaged_and_one_smaller_is_not_darkened(face: int) -> None:
+    side = 2 * face
+    random = np.random.default_rng(0)
+    picture = random.choice(np.array([0, 255], np.uint8), (side, side))[..., None].repeat(3, 2)
+    crop = align(picture, FIVE_POINTS * face + face / 2, EXPRESSION_CROP, 56).astype(float)
+    assert crop.mean() == pytest.approx(127.5, abs=8 if face < 100 else 3)
+    per_pixel = face / 56
+    if per_pixel > 4:
+        assert crop.std() < 255 / per_pixel, "noise finer than a pixel averages out"
+
+
+def test_a_fine_grating_leaves_no_pattern() -> None:
+    picture = np.zeros((3000, 3000, 3), np.uint8)
+    picture[:, ::2] = 255
+    crop = align(picture, FIVE_POINTS * 1400 + 800, EXPRESSION_CROP, 112).astype(float)
+    assert crop.std() < 5 and crop.mean() == pytest.approx(127.5, abs=2)
+
+
+def test_a_point_in_the_picture_goes_where_the_transform_puts_it() -> None:
+    ramp = np.linspace(0, 250, 251)[None].repeat(251, 0)
+    picture = np.stack([ramp, ramp.T, ramp * 0], 2).astype(np.uint8)
+    crop = align(picture, EXPRESSION_CROP.template * 112 + [20, 60], EXPRESSION_CROP, 112)
+    np.testing.assert_array_equal(crop[50, :, 0], np.arange(112) + 20)
+    np.testing.assert_array_equal(crop[:, 50, 1], np.arange(112) + 60)
+
+
+def test_landmarks_that_are_one_point_give_one_colour() -> None:
+    crop = align(resize(astronaut(), (64, 64), preserve_range=True).astype(np.uint8), np.full((5, 2), 30.0),
+                 EXPRESSION_CROP, 16)
+    assert len(np.unique(crop.reshape(-1, 3), axis=0)) == 1
