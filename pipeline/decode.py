@@ -147,8 +147,8 @@ def read_media(clip: Clip, frames: tuple[FrameRequest, ...], *, waveform: bool, 
     # Where the sound starts anew midway, what follows stands at wrong times: it lies behind the promised end.
     sound = np.clip(decoded.sound[:num_samples] if hurt else decoded.sound, -1, 1) if waveform else None
     if sound is not None and np.isnan(sound).any():
-        raise clip_error(f"{quoted(clip.source)} holds samples that are no numbers (NaN); expected sound in [-1, 1]: write"
-                         " the file again")
+        raise clip_error(f"{quoted(clip.source)} holds samples that are no numbers (NaN); expected sound in [-1, 1]:"
+                         " write the file again")
     return Media(clip.clip_id, {request: pictures.get(request) or _no_frames(request) for request in requests}, sound,
                  clip.text, duration_seconds=found.end_seconds, notes=(*hurt, *_notes(found)))
 
