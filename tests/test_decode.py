@@ -321,6 +321,11 @@ class TestRealFiles:
         assert caught.value.stage == "decode" and caught.value.kind == "permanent" and "\n" not in str(caught.value)
 
 
+def child_processes() -> set[str]:
+    """Ids of this process's children, ended ones that nobody waited for included."""
+    return {child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()}
+
+
 class TestDamage:
     @pytest.mark.parametrize("ending", ["mp4", "mkv"])
     def test_truncated_file_is_an_error_or_a_note(self, talk: Path, tmp_path: Path, ending: str) -> None:
@@ -371,11 +376,11 @@ class TestDamage:
         half = tmp_path / "half.mp4"
         half.write_bytes(talk.read_bytes()[:talk.stat().st_size // 2])
         before = set(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else pytest.skip("needs /proc")
+        children = child_processes()
         for path in (talk, half):
             read(path, ALL, on_damage="partial")
         assert set(os.listdir("/proc/self/fd")) == before
-        with pytest.raises(ChildProcessError):
-            os.waitpid(-1, os.WNOHANG)
+        assert child_processes() <= children
 
     @pytest.mark.parametrize("limits, words", [
         (DecodeLimits(max_duration_seconds=1), r"lasts 4 s, over the limit of 1 s"),
