@@ -35,7 +35,7 @@ class AudioResnet18(Extractor):
     class Config(Extractor.Config):
         weights: str = setting("pretrained", "pretrained, random, a weight file, or a folder that holds it")
         patch_windows: int = setting(96, "10 ms windows per patch: 0.96 s, about four syllables")
-        hop_windows: int = setting(48, "10 ms windows between the starts of patches")
+        hop_windows: int = setting(96, "10 ms windows between the starts of patches")
         most: int = setting(32, "the greatest number of patches of a clip, spread evenly")
         side: int = setting(128, "height and width in pixels that a patch is scaled to")
         dtype: DtypeChoice = setting("auto", "compute type; auto: bfloat16 where the hardware multiplies it")
