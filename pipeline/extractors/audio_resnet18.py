@@ -27,7 +27,10 @@ RANGE_DB = (-80.0, 0.0)  # shown as black to white; quiet room noise lies near t
 
 
 class AudioResnet18(Extractor):
-    """Patches of about a second, scaled to a square grey picture, through ResNet-18 up to its spatial average."""
+    """Patches of about a second, scaled to a square grey picture, through ResNet-18 up to its spatial average.
+
+    As few patches as cover the clip, spread evenly from its first window to its last, overlapping as that needs.
+    """
 
     modality = "audio"
 
@@ -35,14 +38,13 @@ class AudioResnet18(Extractor):
     class Config(Extractor.Config):
         weights: str = setting("pretrained", "pretrained, random, a weight file, or a folder that holds it")
         patch_windows: int = setting(96, "10 ms windows per patch: 0.96 s, about four syllables")
-        hop_windows: int = setting(96, "10 ms windows between the starts of patches")
-        most: int = setting(32, "the greatest number of patches of a clip, spread evenly")
+        most: int = setting(32, "the greatest number of patches of a clip")
         side: int = setting(128, "height and width in pixels that a patch is scaled to")
         dtype: DtypeChoice = setting("auto", "compute type; auto: bfloat16 where the hardware multiplies it")
         batch_size: int = setting(4, "patches at a time", machine=True)
 
         def __post_init__(self) -> None:
-            for name in ("patch_windows", "hop_windows", "most", "side", "batch_size"):
+            for name in ("patch_windows", "most", "side", "batch_size"):
                 if getattr(self, name) < 1:
                     raise ValueError(f"{name} is at least 1, found {getattr(self, name)}")
 
@@ -72,10 +74,10 @@ class AudioResnet18(Extractor):
     def _extract_one(self, clip: Media) -> FeatureSequence:
         assert clip.waveform is not None
         levels = log_mel(clip.waveform, MEL)
-        spans = Snippets(size=self.config.patch_windows, hop=self.config.hop_windows,
-                         most=self.config.most).spans(len(levels))
-        if not len(spans):
+        if not len(levels):
             return FeatureSequence.empty(self.row_shape)
+        size = self.config.patch_windows
+        spans = Snippets("spread", size=size, most=min(self.config.most, -(-len(levels) // size))).spans(len(levels))
         window_times = frame_times(len(levels), MEL)
         times = np.stack([window_times[spans[:, 0], 0], window_times[np.minimum(spans[:, 1], len(levels)) - 1, 1]], 1)
         pictures = torch.from_numpy(self._patches(levels, spans))

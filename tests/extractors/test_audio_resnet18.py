@@ -35,8 +35,8 @@ def test_constants_are_those_that_the_weights_were_trained_with() -> None:
     assert (MEAN, SD) == (tuple(preset.mean), tuple(preset.std))
 
 
-@pytest.mark.parametrize(("seconds", "num_rows"), [(0.001, 1), (0.5, 1), (0.975, 1), (1.46, 2), (2.9, 5), (60.0, 6)])
-def test_a_patch_every_half_second_and_at_least_one(extractor: AudioResnet18, seconds: float, num_rows: int) -> None:
+@pytest.mark.parametrize(("seconds", "num_rows"), [(0.001, 1), (0.5, 1), (0.975, 1), (1.46, 2), (2.9, 4), (60.0, 6)])
+def test_as_few_patches_as_cover_the_clip(extractor: AudioResnet18, seconds: float, num_rows: int) -> None:
     found = extract(extractor, seconds)
     assert found.values.shape == (num_rows, 512)
     assert found.times[0, 0] == 0 and found.times[-1, 1] <= np.float32(seconds)
@@ -48,7 +48,7 @@ def test_patches_of_a_long_clip_reach_from_its_start_to_its_end(extractor: Audio
 
 
 def test_times_of_patches(extractor: AudioResnet18) -> None:
-    np.testing.assert_allclose(extract(extractor, 2.0).times, [[0, 0.975], [0.48, 1.455], [0.96, 1.935]], atol=1e-6)
+    np.testing.assert_allclose(extract(extractor, 2.0).times, [[0, 0.975], [0.52, 1.495], [1.03, 2.0]], atol=1e-6)
 
 
 def test_a_row_is_the_spatial_average_of_torchvisions_network(extractor: AudioResnet18) -> None:
@@ -67,12 +67,12 @@ def test_a_row_is_the_spatial_average_of_torchvisions_network(extractor: AudioRe
 
 
 def test_silence_and_sound_differ(extractor: AudioResnet18) -> None:
-    silence = extractor.extract([Media("a", waveform=np.zeros(16_000, np.float32), duration_seconds=1.0)])[0]
+    silence = extractor.extract([Media("a", waveform=np.zeros(14_400, np.float32), duration_seconds=0.9)])[0]
     assert silence.values.shape == (1, 512)
-    assert np.linalg.norm(silence.values[0] - extract(extractor, 1.0).values[0]) > 0.1
+    assert np.linalg.norm(silence.values[0] - extract(extractor, 0.9).values[0]) > 0.1
 
 
-@pytest.mark.parametrize("name", ["patch_windows", "hop_windows", "most", "side", "batch_size"])
+@pytest.mark.parametrize("name", ["patch_windows", "most", "side", "batch_size"])
 def test_a_count_below_one_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is at least 1, found 0"):
         AudioResnet18.Config(**{name: 0})
