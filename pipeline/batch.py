@@ -235,7 +235,7 @@ def _buckets(lengths: np.ndarray, batch_size: int, generator: torch.Generator | 
         return [np.arange(start, min(start + batch_size, len(lengths))) for start in range(0, len(lengths), batch_size)]
     batches = []
     for start in range(0, len(lengths), batch_size * BUCKET_BATCHES):
-        bucket = np.arange(start, min(start + batch_size * BUCKET_BATCHES, len(lengths)))
+        bucket: np.ndarray = np.arange(start, min(start + batch_size * BUCKET_BATCHES, len(lengths)))
         bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
         batches += [bucket[first:first + batch_size] for first in range(0, len(bucket), batch_size)]
     return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]

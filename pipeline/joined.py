@@ -38,7 +38,7 @@ class Rows:
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        return self.values.shape[1:]
+        return tuple(self.values.shape[1:])
 
     def of(self, clips: np.ndarray) -> Rows:
         """The same rows for some clips, by their places, in the order given."""

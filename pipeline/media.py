@@ -99,7 +99,7 @@ class Frames:
     @property
     def shape(self) -> tuple[int, ...]:
         """(T, H, W, 3)."""
-        return self._values.shape
+        return tuple(self._values.shape)
 
     @property
     def times(self) -> np.ndarray:

@@ -91,4 +91,4 @@ def evenly(last: int, count: int) -> np.ndarray:
     >>> evenly(10, 3).tolist()
     [0, 5, 10]
     """
-    return np.floor(np.linspace(0, last, count) + 0.5).astype(np.int64)
+    return np.asarray(np.floor(np.linspace(0, last, count) + 0.5), np.int64)

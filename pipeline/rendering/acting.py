@@ -157,7 +157,7 @@ def _wander(num_frames: int, rate_hz: float, rng: np.random.Generator) -> np.nda
 
 def _blinks(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Lids shutting for a fifth of a second now and then, 0 to 1, (T,)."""
-    curve = np.zeros(len(time))
+    curve: np.ndarray = np.zeros(len(time))
     moment = rng.uniform(.1, _SECONDS_BETWEEN_BLINKS)
     while len(time) and moment < time[-1]:
         curve = np.maximum(curve, np.clip(1.3 * (1 - np.abs(time - moment) / (_BLINK_SECONDS / 2)), 0, 1))
