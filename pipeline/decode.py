@@ -175,11 +175,11 @@ def _check_limits(clip: Clip, found: Probe, limits: DecodeLimits) -> None:
                          f" {clip.clip_id} starts; expected a start inside the file: check the clip's times")
     if found.end_seconds > limits.max_duration_seconds:
         raise clip_error(f"{name} lasts {found.end_seconds:.0f} s, over the limit of {limits.max_duration_seconds:g} s;"
-                         " cut it into clips with start and end, or raise max_duration_seconds")
+                         " cut it into clips with start and end, or --set decode.max_duration_seconds=MORE")
     pixels = found.size[0] * found.size[1]
     if pixels > limits.max_frame_pixels:
         raise clip_error(f"{name} has pictures of {pixels} pixels, over the limit of {limits.max_frame_pixels};"
-                         " scale them down or raise max_frame_pixels")
+                         " scale them down or --set decode.max_frame_pixels=MORE")
     if found.video_span[1] > 0 and not pixels:
         raise clip_error(f"{name} is damaged: its video stream states no picture size; fetch it again")
 
@@ -191,8 +191,8 @@ def _run(clip: Clip, found: Probe, wanted: Sequence[_Wanted], num_samples: int, 
     total = sum(len(want.indices) * want.size[0] * want.size[1] * 3 for want in wanted)
     if total > limits.max_bytes:
         raise clip_error(f"{name} decodes to {total / 2 ** 30:.1f} GiB of frames, over the limit of"
-                         f" {limits.max_bytes / 2 ** 30:.1f} GiB; cut it into clips with start and end, or raise"
-                         " max_bytes")
+                         f" {limits.max_bytes / 2 ** 30:.1f} GiB; cut it into clips with start and end, or"
+                         " --set decode.max_bytes=MORE")
     memory, sinks = limits.memory_bytes, []
     try:
         for want in wanted:
@@ -208,7 +208,7 @@ def _run(clip: Clip, found: Probe, wanted: Sequence[_Wanted], num_samples: int, 
             environment=child_environment())
     except TimeoutError as error:
         raise clip_error(f"{name}: ffmpeg gave no end within {limits.timeout_seconds:g} s and was stopped; try again,"
-                         " or raise timeout_seconds", kind="passing") from error
+                         " or --set decode.timeout_seconds=MORE", kind="passing") from error
     except OSError as error:
         raise clip_error(f"{name}: {error.strerror} while decoding {total / 2 ** 30:.1f} GiB of frames; check memory,"
                          " open files and the room in the temporary folder (TMPDIR)", kind="passing") from error

@@ -18,7 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pipeline import plugins
+from pipeline.decode import DecodeLimits
 from pipeline.extraction import ExtractionReport
+from pipeline.jobs import TrainConfig
 from pipeline.recipes import PlannedFeature
 from pipeline.training import Progress as TrainingEvents
 from pipeline.worker import ChunkReport
@@ -218,15 +220,17 @@ def show_plugins(*, with_settings: bool) -> None:
         out.print(table)
         if with_settings:
             for name in plugins.names(kind):
-                _show_settings(out, name, plugins.plugin_class(kind, name))
+                found = plugins.plugin_class(kind, name)
+                config = getattr(found, "Config", None) or getattr(inspect.getmodule(found), "Config")
+                _show_settings(out, name, config, "" if kind == "model" else f"{name}.")
+    if with_settings:
+        _show_settings(out, "extraction: decoding", DecodeLimits, "decode.")
+        _show_settings(out, "training", TrainConfig, "")
 
 
-def _show_settings(out: Console, name: str, kind: type) -> None:
-    module = inspect.getmodule(kind)
-    config = getattr(kind, "Config", None) or getattr(module, "Config", None)
-    if config is None or not dataclasses.fields(config):
-        return
-    table = Table(title=name, title_justify="left", show_header=False)
+def _show_settings(out: Console, title: str, config: typing.Any, prefix: str) -> None:
+    table = Table(title=title, title_justify="left", show_header=False)
     for field in dataclasses.fields(config):
-        table.add_row(escape(f"--set {name}.{field.name}={field.default}"), escape(field.metadata.get("help", "")))
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        table.add_row(escape(f"--set {prefix}{field.name}={default}"), escape(field.metadata.get("help", "")))
     out.print(table)

@@ -135,7 +135,7 @@ def test_similarity_agrees_with_scikit_image(seed: int) -> None:
     source = random.normal(size=(5, 2)) * 30
     target = random.normal(size=(5, 2)) * 3 + source @ [[1.0, 0.5], [-0.5, 1.0]] + 7
     turn, shift = similarity(source, target)
-    expected = SimilarityTransform.from_estimate(source, target)
+    expected = estimate_transform("similarity", source, target)
     assert [turn.real, turn.imag] == pytest.approx(expected.params[:2, 0])
     assert [shift.real, shift.imag] == pytest.approx(expected.translation)
 
