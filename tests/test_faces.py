@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from skimage.data import astronaut
-from skimage.transform import SimilarityTransform, resize, warp
+from skimage.transform import SimilarityTransform, estimate_transform, resize, warp
 
 from pipeline.faces import (
     COLUMNS, EXPRESSION_CROP, FIVE_POINTS, CropRecipe, align, face_rows, fill, key_frames, largest_track, link, overlap,
