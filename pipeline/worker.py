@@ -79,6 +79,7 @@ class ChunkReport:
     seconds: Mapping[str, float]
 
 
+_WATCH = "watch-parent"  # name of the thread that ends a worker whose run is gone
 _EXTRACTORS: dict[tuple[str, str, str], Extractor] = {}  # the one cache of a worker: its loaded networks
 
 
@@ -93,15 +94,14 @@ def run_chunk(chunk: Chunk) -> ChunkReport:
     with _threads(chunk.threads):
         work = _ChunkWork(chunk)
         work.run()
-    cells = {name: {**work.cells[name]} for name in work.cells}
-    features = {feature.name: _feature_data(feature, work.extractors[feature.name], cells[feature.name])
+    features = {feature.name: _feature_data(feature, work.extractors[feature.name], work.cells[feature.name])
                 for feature in chunk.features}
     began_write = time.perf_counter()
     write_store(chunk.shard, corpus=chunk.corpus, clips=chunk.clips, features=features, sources=work.sources)
     work.seconds["write"] += time.perf_counter() - began_write
     work.seconds["total"] += time.perf_counter() - started
-    failures = tuple((clip_id, name, cell.failure) for name in cells for clip_id, cell in cells[name].items()
-                     if cell.failure is not None)
+    failures = tuple((clip_id, name, cell.failure) for name, cells in work.cells.items()
+                     for clip_id, cell in cells.items() if cell.failure is not None)
     return ChunkReport(chunk.number, len(chunk.clips), failures, dict(work.seconds))
 
 
@@ -153,8 +153,7 @@ class _ChunkWork:
 
     def _media_clip(self, clip: Clip, decoded: _Decoded) -> None:
         self.sources[clip.clip_id] = decoded.record
-        upstream = {} if self._store is None else {
-            name: self._store.read(clip.clip_id, name) for name in self.chunk.stored}
+        upstream = self._stored(clip)
         for feature in self._media_features:
             given = input_digest(feature, clip, decoded.record.digest)
             if decoded.error is not None:
@@ -169,6 +168,14 @@ class _ChunkWork:
                 media = replace(decoded.media, features={name: upstream[name] for name in feature.needs.features})
                 for sequence in self._extract(feature, [clip], [media], decoded.record):
                     upstream[feature.name] = sequence
+
+    def _stored(self, clip: Clip) -> dict[str, FeatureSequence]:
+        """The clip's features that the store has and others are made from; a failed one is left out."""
+        if self._store is None:
+            return {}
+        place = self._store.place(clip.clip_id)
+        return {name: self._store.cell(place, name) for name in self.chunk.stored
+                if self._store.status(name)[place] in ("done", "empty")}
 
     def _extract(self, feature: PlannedFeature, clips: Sequence[Clip], media: list[Media],
                  record: SourceRecord = SourceRecord()) -> list[FeatureSequence]:
@@ -273,9 +280,6 @@ def _work_like_parent(chunk: Chunk) -> None:
     os.environ.update(chunk.environment)
     if not any(thread.name == _WATCH for thread in threading.enumerate()):
         threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True, name=_WATCH).start()
-
-
-_WATCH = "watch-parent"
 
 
 def _die_with_parent(parent: int, every_seconds: float = 1.0) -> None:
