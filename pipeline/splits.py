@@ -112,8 +112,12 @@ def carve(places: np.ndarray, groups: np.ndarray, task: Task, labels: np.ndarray
     if task.classes and np.bincount(known).max() >= num_folds:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The least populated class")
-            folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
-            _, chosen = next(iter(folds.split(known, known, known_names)))
+            # Its own shuffling undid the stratification before scikit-learn 1.8: shuffle the groups' numbers instead.
+            chance = np.random.default_rng(seed)
+            _, group_of = np.unique(known_names, return_inverse=True)
+            numbers = chance.permutation(group_of.max() + 1)[group_of]
+            folds = list(StratifiedGroupKFold(num_folds).split(known, known, numbers))
+            _, chosen = folds[chance.integers(num_folds)]
     else:
         shuffle = GroupShuffleSplit(1, test_size=1 / num_folds, random_state=seed)
         _, chosen = next(iter(shuffle.split(known, groups=known_names)))
