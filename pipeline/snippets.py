@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from pipeline import weights
 from pipeline.config import setting
 from pipeline.devices import DtypeChoice
 from pipeline.extractors import Extractor
-from pipeline.networks import build, optimised
+from pipeline.networks import build, optimised, weights_record
 from pipeline.windows import Snippets
 
 RATE_HZ = 15.0  # torchvision's video networks were trained on 16 frames at 15 a second
@@ -88,6 +89,23 @@ class R3D18:
                 inputs = (pixels.permute(0, 4, 1, 2, 3).float() - self._mean) / self._sd          # (B, 3, 16, H, W)
                 embeddings.append(self._network(inputs.to(self._dtype)).float().cpu().numpy())
         return np.concatenate(embeddings)
+
+
+class R3D18Extractor(Extractor):
+    """What extractors that feed R3D-18 have in common; each says itself which pixels the network sees."""
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return R3D18.row_shape
+
+    @property
+    def weights(self) -> tuple[weights.WeightsRecord, ...]:
+        return (weights_record("r3d_18", self.config.weights, weights.R3D18),)
+
+    @cached_property
+    def network(self) -> R3D18:
+        """The network, loaded at first use."""
+        return R3D18(self.config.weights, dtype=self.compute_dtype, device=self.device)
 
 
 def snippet_times(spans: np.ndarray, num_frames: int) -> np.ndarray:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from pipeline import weights
 from pipeline.config import setting
-from pipeline.extractors import Extractor
 from pipeline.faces import EXPRESSION_CROP, align, largest_track
 from pipeline.media import FeatureSequence, FrameRequest, Frames, Media, Needs
-from pipeline.networks import weights_record
-from pipeline.snippets import R3D18, RATE_HZ, SIDE, SnippetConfig, snippet_times
+from pipeline.snippets import RATE_HZ, SIDE, R3D18Extractor, SnippetConfig, snippet_times
 
 
-class FaceR3d18(Extractor):
+class FaceR3d18(R3D18Extractor):
     """The largest face of each snippet, eyes level, 112×112.
 
     Within a snippet one track is followed: the one that covers most area. Frames where it is not seen repeat its
@@ -46,19 +42,6 @@ class FaceR3d18(Extractor):
 
     def settings(self) -> dict[str, object]:
         return {**super().settings(), "crop": EXPRESSION_CROP.name}
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        return R3D18.row_shape
-
-    @property
-    def weights(self) -> tuple[weights.WeightsRecord, ...]:
-        return (weights_record("r3d_18", self.config.weights, weights.R3D18),)
-
-    @cached_property
-    def network(self) -> R3D18:
-        """The network, loaded at first use."""
-        return R3D18(self.config.weights, dtype=self.compute_dtype, device=self.device)
 
     def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
         return [self._extract_one(clip) for clip in media]

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from pipeline import weights
-from pipeline.extractors import Extractor
 from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
-from pipeline.networks import weights_record
-from pipeline.snippets import R3D18, RATE_HZ, SIDE, SnippetConfig, snippet_times
+from pipeline.snippets import RATE_HZ, SIDE, R3D18Extractor, SnippetConfig, snippet_times
 
 
-class VideoR3d18(Extractor):
+class VideoR3d18(R3D18Extractor):
     """Whole frames, scaled to 128×171 and cut to the middle 112×112 as the network was trained."""
 
     modality = "video"
@@ -32,19 +28,6 @@ class VideoR3d18(Extractor):
     @property
     def needs(self) -> Needs:
         return Needs(frames=(self.request,))
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        return R3D18.row_shape
-
-    @property
-    def weights(self) -> tuple[weights.WeightsRecord, ...]:
-        return (weights_record("r3d_18", self.config.weights, weights.R3D18),)
-
-    @cached_property
-    def network(self) -> R3D18:
-        """The network, loaded at first use."""
-        return R3D18(self.config.weights, dtype=self.compute_dtype, device=self.device)
 
     def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
         return [self._extract_one(clip) for clip in media]
