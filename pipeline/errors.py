@@ -20,6 +20,9 @@ import difflib
 from collections.abc import Iterable
 from typing import Literal
 
+EXIT_CLIPS_FAILED = 3  # done, but some clips failed
+EXIT_INTERRUPTED = 130
+
 FailureKind = Literal["permanent", "passing"]
 
 

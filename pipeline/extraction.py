@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,10 +20,9 @@ from pipeline.datasets import Dataset
 from pipeline.decode import Damage, DecodeLimits
 from pipeline.devices import usable_device
 from pipeline.errors import ClipError, DatasetError, PipelineError, StoreError
-from pipeline.packing import (
-    Cell, Failure, FeatureData, SourceRecord, stored_cells, stored_clips, stored_sources, write_store,
-)
+from pipeline.packing import Cell, Failure, SourceRecord, stored_cells, stored_sources
 from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan_features
+from pipeline.shards import pack
 from pipeline.store import FeatureStore
 from pipeline.worker import Chunk, ChunkReport, input_digest, needs_media, run_chunk, source_record
 
@@ -256,45 +254,3 @@ def _recover(out: Path, shards: Path, corpus: Corpus, clips: Sequence[Clip]) -> 
     """Take over the shards that a run left which did not come to its end."""
     if shards.is_dir():
         pack(out, shards, corpus, clips)
-
-
-def pack(out: Path, shards: Path, corpus: Corpus, clips: Sequence[Clip],
-         drop: Sequence[PlannedFeature] = ()) -> Path:
-    """Join the store at ``out``, if there is one, with finished shards into a new store in its place.
-
-    Args:
-        out: the store.
-        shards: folder of shards; removed afterwards.
-        corpus, clips: of the dataset; stored clips that are not among ``clips`` are kept behind them.
-        drop: features whose stored rows are not kept when they were made in another way.
-
-    Returns:
-        ``out``.
-    """
-    parts = [FeatureStore(path) for path in ([out] if out.exists() else []) + sorted(shards.glob("*.h5"))]
-    stored = {clip.clip_id: clip for part in parts for clip in stored_clips(part)}
-    table = {clip.clip_id: clip for clip in clips}
-    ordered = [*clips, *(clip for clip_id, clip in stored.items() if clip_id not in table)]
-    changed = len(parts) > 1 or not out.exists() or ordered != list(stored.values())
-    if parts and changed:
-        wanted = {feature.name: feature.fingerprint for feature in drop}
-        sources: dict[str, SourceRecord] = {}
-        features: dict[str, FeatureData] = {}
-        for part in parts:
-            sources |= {clip_id: record for clip_id, record in stored_sources(part).items() if record.digest}
-            for name in part.features:
-                if name not in wanted or part.fingerprint(name) == wanted[name]:
-                    features[name] = _joined(features.get(name), part, name)
-        write_store(out, corpus=corpus, clips=ordered, features=features, sources=sources)
-    shutil.rmtree(shards, ignore_errors=True)
-    return out
-
-
-def _joined(before: FeatureData | None, part: FeatureStore, name: str) -> FeatureData:
-    """A feature with the cells of one more part; later parts win."""
-    head = part.head(name)
-    if before is not None and before.recipe["fingerprint"] != head["fingerprint"]:
-        before = None
-    return FeatureData(head["modality"], head["row_shape"], head["recipe"], dtype=head["dtype"],
-                       columns=head["columns"], is_input=head["is_input"],
-                       cells={**(before.cells if before else {}), **stored_cells(part, name)})

@@ -1,4 +1,4 @@
-"""Datasets, extractors and models are found by their file names; nothing is imported to list them."""
+"""Datasets, extractors, models and commands are found by their file names; nothing is imported to list them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Literal
 
 from pipeline.errors import unknown_name
 
-Kind = Literal["dataset", "extractor", "model"]
+Kind = Literal["dataset", "extractor", "model", "command"]
 
-_PACKAGES: dict[str, str] = {"dataset": "pipeline.datasets", "extractor": "pipeline.extractors", "model": "models"}
+_PACKAGES: dict[str, str] = {"dataset": "pipeline.datasets", "extractor": "pipeline.extractors", "model": "models",
+                             "command": "pipeline.commands"}
 _ROOT = Path(__file__).resolve().parent.parent
 
 

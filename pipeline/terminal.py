@@ -7,7 +7,8 @@ import inspect
 import time
 import typing
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -88,6 +89,26 @@ class ExtractionProgress(_Bar):
     def packing(self) -> None:
         if self.bar.task_ids:
             self.bar.update(self._task, detail="packing")
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, stdout: bool = False) -> None:
+    """A table of plain values; columns that hold only numbers stand to the right."""
+    kept = [list(row) for row in rows]
+    table = Table(title=escape(title), title_justify="left")
+    for place, column in enumerate(columns):
+        numbers = bool(kept) and all(isinstance(row[place], (int, float)) for row in kept)
+        table.add_column(escape(column), justify="right" if numbers else "left", overflow="fold")
+    for row in kept:
+        table.add_row(*(escape(f"{value:,}" if isinstance(value, int) else str(value)) for value in row))
+    (_console() if stdout else console).print(table)
+
+
+@contextmanager
+def counting(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for work that tells how far it is: yields ``report(done, total)``."""
+    with _Bar() as shown:
+        task = shown.bar.add_task(description, total=None, detail="")
+        yield lambda done, total: shown.bar.update(task, completed=done, total=total)
 
 
 def show_extraction(report: ExtractionReport) -> None:
@@ -211,7 +232,7 @@ def show_parameters(counts: Mapping[str, int]) -> None:
 def show_plugins(*, with_settings: bool) -> None:
     """Names of datasets, extractors and models with a line each, on stdout."""
     out = _console()
-    for kind in typing.get_args(plugins.Kind):
+    for kind in ("dataset", "extractor", "model"):
         table = Table(title=f"{kind}s", title_justify="left")
         table.add_column("name")
         table.add_column("what it is", overflow="fold")

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from pipeline import plugins, weights
-from pipeline.cli import EXIT_CLIPS_FAILED, commands, main
+from pipeline.cli import commands, main
+from pipeline.errors import EXIT_CLIPS_FAILED
 from pipeline.networks import RANDOM_SEED
 from pipeline.rendering.corpus import render_corpus
 from tests.makers import make_bert, make_video
