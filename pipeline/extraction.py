@@ -1,53 +1,40 @@
-"""From a dataset to a store: plan what is missing, cut it into chunks, run workers, pack their shards."""
+"""From a dataset to a store: plan what is missing, run workers over it, pack their shards."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+import shutil
+import signal
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+import torch
 
-from pipeline.clip import Clip, Corpus
-from pipeline.config import setting
+from pipeline import orders
 from pipeline.datasets import Dataset
-from pipeline.decode import Damage, DecodeLimits
-from pipeline.devices import usable_device
-from pipeline.errors import ClipError, DatasetError, PipelineError, StoreError
-from pipeline.packing import Cell, Failure, SourceRecord, stored_cells, stored_sources
-from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan_features
+from pipeline.errors import PipelineError, StoreError
+from pipeline.lock import locked
+from pipeline.packing import Failure
+from pipeline.planning import (
+    DEFAULT_EXTRACTORS, ExtractConfig, Plan, check_store, find_todos, plan_extraction,
+)
+from pipeline.pool import STOP_SIGNALS, run_chunks
+from pipeline.recipes import PlannedFeature
+from pipeline.scheduling import Todo, cut
 from pipeline.shards import pack
 from pipeline.store import FeatureStore
-from pipeline.worker import Chunk, ChunkReport, input_digest, needs_media, run_chunk, source_record
+from pipeline.worker import Chunk, ChunkReport
 
-DEFAULT_EXTRACTORS = ("text_bert", "audio_resnet18", "face_r3d18")
-MEDIA_CHUNK, TEXT_CHUNK = 8, 512  # clips in one shard: what a kill can lose
-# Large blocks stay with a worker instead of going back to the system after every layer: a tenth less time on a CPU.
-WORKER_ALLOCATOR = ("glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.top_pad=67108864:"
-                    "glibc.malloc.trim_threshold=4000000000")
+__all__ = ["DEFAULT_EXTRACTORS", "ExtractConfig", "ExtractionReport", "Progress", "Quiet", "extract"]
 
-
-@dataclass(frozen=True)
-class ExtractConfig:
-    """Settings of an extraction.
-
-    Args:
-        jobs: worker processes; 0 means one for each core.
-    """
-
-    weights: str | None = setting(None, "pretrained, random, or a folder of weight files, for every network")
-    jobs: int = setting(0, "worker processes; 0: one for each core", machine=True)
-    device: str = setting("auto", "auto, cpu or cuda:N", machine=True)
-    on_damage: Damage = setting("skip", "damaged media: skip the clip, use the part that decodes, or fail")
-    retry_failed: bool = setting(False, "work again on clips that failed before", machine=True)
-    replace: bool = setting(False, "compute features anew that the store holds with other settings", machine=True)
-    limits: DecodeLimits = field(default_factory=DecodeLimits)
+SURE_SHARE = 0.05  # of the work must be done before the disk it will need is told from it
 
 
 @dataclass(frozen=True)
@@ -74,12 +61,18 @@ class ExtractionReport:
 class Progress(Protocol):
     """Told how a run goes on."""
 
-    def planned(self, num_clips: int, num_to_do: int, features: Sequence[PlannedFeature],
-                notes: Sequence[str]) -> None:
-        """Work begins on ``num_to_do`` of ``num_clips`` clips."""
+    def waiting(self, message: str) -> None:
+        """Another process writes the store."""
 
-    def advanced(self, report: ChunkReport) -> None:
-        """A chunk is finished."""
+    def planned(self, num_clips: int, todos: Sequence[Todo], features: Sequence[PlannedFeature],
+                notes: Sequence[str]) -> None:
+        """Work begins on some of ``num_clips`` clips."""
+
+    def advanced(self, report: ChunkReport, cost: float) -> None:
+        """A chunk is finished that was ``cost`` seconds of media."""
+
+    def stopping(self) -> None:
+        """The run was asked to stop and finishes the clips in work."""
 
     def packing(self) -> None:
         """Shards are being joined."""
@@ -88,11 +81,17 @@ class Progress(Protocol):
 class Quiet:
     """Progress for callers who want none."""
 
-    def planned(self, num_clips: int, num_to_do: int, features: Sequence[PlannedFeature],
+    def waiting(self, message: str) -> None:
+        pass
+
+    def planned(self, num_clips: int, todos: Sequence[Todo], features: Sequence[PlannedFeature],
                 notes: Sequence[str]) -> None:
         pass
 
-    def advanced(self, report: ChunkReport) -> None:
+    def advanced(self, report: ChunkReport, cost: float) -> None:
+        pass
+
+    def stopping(self) -> None:
         pass
 
     def packing(self) -> None:
@@ -104,7 +103,9 @@ def extract(dataset: Dataset, out: Path, *, extractors: Sequence[str] = DEFAULT_
             progress: Progress = Quiet()) -> ExtractionReport:
     """Compute features of a dataset into a store; what the store holds already is kept.
 
-    Killed at any moment, the store at ``out`` is whole, and the same call goes on where it was.
+    Killed at any moment, the store at ``out`` is whole, and the same call goes on where it was. SIGINT, SIGTERM and
+    SIGUSR1 (a cluster's time limit) finish the clips in work, keep what is done and raise ``KeyboardInterrupt``; a
+    second one does so at once.
 
     Args:
         dataset: the corpus.
@@ -118,139 +119,170 @@ def extract(dataset: Dataset, out: Path, *, extractors: Sequence[str] = DEFAULT_
         What was done; failed clips are in it and in the store.
 
     Raises:
-        UsageError: an unknown extractor or setting.
+        UsageError: an unknown extractor or setting, or a cluster that cannot be reached.
         DatasetError: the corpus cannot be read, or has no media for an extractor that needs them.
-        StoreError: ``out`` is another corpus's, holds a feature made in another way, or cannot be written.
+        StoreError: ``out`` is another corpus's, holds a feature made in another way, is being written by another
+            process, or cannot be written.
         WeightsError: a network's weights are not to be had.
-        PipelineError: a worker process died; what was finished is kept.
+        PipelineError: workers cannot work, or more clips failed than ``config.max_failures``; what was finished is
+            kept.
     """
     started = time.perf_counter()
-    device = usable_device(config.device)
-    chosen = choose_extractors(extractors, settings or {}, weights=config.weights, device=device)
-    dataset.prepare()
-    clips = list(dataset.clips())
-    features = plan_features(chosen)
-    _check_media(clips, features, dataset)
-    shards = out.with_name(out.name + ".shards")
-    _recover(out, shards, dataset.corpus, clips)
-    existing = _existing(out, dataset.corpus, features, replace=config.replace)
-    to_do = _to_do(clips, features, existing, retry_failed=config.retry_failed)
-    progress.planned(len(clips), len(to_do), features, dataset.notes)
-    jobs = config.jobs if config.jobs > 0 else (os.cpu_count() or 1) if device.type == "cpu" else 1
-    chunks = _chunks(to_do, features, dataset.corpus, shards, out if existing is not None else None, str(device),
-                     config, jobs)
-    failures: list[tuple[str, str, Failure]] = []
-    seconds: dict[str, float] = defaultdict(float)
-    try:
-        for report in _run(chunks, jobs):
-            failures += report.failures
-            for stage, spent in report.seconds.items():
-                seconds[stage] += spent
-            progress.advanced(report)
-            if config.on_damage == "fail" and report.failures:
-                clip_id, name, failure = report.failures[0]
-                raise PipelineError(f"{clip_id}, {name}: {failure.message} (--on-damage fail stops here; what was"
-                                    " finished is kept)")
-    finally:
-        progress.packing()
-        pack(out, shards, dataset.corpus, clips, drop=() if not config.replace else features)
-    seconds["wall"] = time.perf_counter() - started
-    return ExtractionReport(out, len(clips), len(to_do), tuple(failures), dict(seconds), tuple(dataset.notes))
+    plan = plan_extraction(dataset, out, extractors, settings or {}, config)
+    with locked(out, wait=config.wait, on_wait=progress.waiting):
+        run = _Run(plan, out, config, progress)
+        run.work(tuple(dataset.notes))
+    run.seconds["wall"] = time.perf_counter() - started
+    return ExtractionReport(out, len(plan.clips), run.num_done, tuple(run.failures), dict(run.seconds),
+                            tuple(dataset.notes))
 
 
-def _check_media(clips: Sequence[Clip], features: Sequence[PlannedFeature], dataset: Dataset) -> None:
-    if not clips:
-        raise DatasetError(f"{dataset.root} holds no clips; expected annotations with at least one row")
-    wanting = [feature.name for feature in features if needs_media(feature)]
-    if wanting and all(clip.source is None for clip in clips):
-        raise DatasetError(f"{dataset.root} holds annotations and no media files, which {', '.join(wanting)} need; put"
-                           " the videos there, or choose extractors that need text alone: --extractors text_bert")
+@dataclass
+class _Run:
+    """The state of one extraction while it holds the store's lock."""
 
+    plan: Plan
+    out: Path
+    config: ExtractConfig
+    progress: Progress
+    failures: list[tuple[str, str, Failure]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    num_done: int = 0
+    num_bytes: int = 0
 
-def _existing(out: Path, corpus: Corpus, features: Sequence[PlannedFeature], *, replace: bool) -> FeatureStore | None:
-    if not out.exists():
-        return None
-    store = FeatureStore(out)
-    if store.corpus.name != corpus.name:
-        raise StoreError(f"{out} holds features of {store.corpus.name!r}, not of {corpus.name!r}; give another --out")
-    for feature in features:
-        if feature.name in store.features and not replace:
-            check_same(feature.name, store.recipe(feature.name), feature.recipe, place=str(out))
-    return store
+    @property
+    def folder(self) -> Path:
+        """Where shards are written."""
+        return self.out.with_name(self.out.name + ".shards")
 
-
-def _to_do(clips: Sequence[Clip], features: Sequence[PlannedFeature], store: FeatureStore | None, *,
-           retry_failed: bool) -> list[tuple[Clip, tuple[str, ...]]]:
-    """Clips with the names of the features that they lack, in the dataset's order; complete clips are left out."""
-    if store is None:
-        return [(clip, tuple(feature.name for feature in features)) for clip in clips]
-    cells: dict[str, dict[str, Cell]] = {
-        feature.name: stored_cells(store, feature.name) for feature in features
-        if feature.name in store.features and store.fingerprint(feature.name) == feature.fingerprint}
-    digests = _source_digests(clips, stored_sources(store)) if any(map(needs_media, features)) else {}
-    found = []
-    for clip in clips:
-        lacking = []
-        for feature in features:
-            cell = cells.get(feature.name, {}).get(clip.clip_id)
-            again = cell is not None and cell.failure is not None and (retry_failed or cell.failure.kind == "passing")
-            given = input_digest(feature, clip, digests.get(clip.clip_id, ""))
-            if cell is None or cell.input != given or again:
-                lacking.append(feature.name)
-        if lacking:
-            found.append((clip, tuple(lacking)))
-    return found
-
-
-def _source_digests(clips: Sequence[Clip], known: Mapping[str, SourceRecord]) -> dict[str, str]:
-    """Digest of each clip's file; files whose size and time are as stored are not read."""
-    def digest(clip: Clip) -> str:
-        if clip.source is None or clip.clip_id not in known:
-            return ""
+    def work(self, notes: Sequence[str]) -> None:
+        """Find what is missing, compute it and pack it."""
+        self._clear_leftovers()
+        existing = self._existing()
+        todos = find_todos(self.plan, existing, self.config)
+        self.progress.planned(len(self.plan.clips), todos, self.plan.features, notes)
         try:
-            return source_record(clip.source, known[clip.clip_id]).digest
-        except ClipError:
-            return ""
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip((clip.clip_id for clip in clips), pool.map(digest, clips), strict=True))
+            with self._stopped_by_signals() as stopped:
+                if todos:
+                    self._compute(todos, existing)
+        finally:
+            self.progress.packing()
+            self._pack()
+        if stopped.is_set():
+            raise KeyboardInterrupt
 
+    def _clear_leftovers(self) -> None:
+        """Clear away what a killed run left half-written; its finished shards become part of the store."""
+        for left in [*self.out.parent.glob(f".{self.out.name}.*.tmp"), *self.folder.glob(".*.tmp"),
+                     *self.folder.glob("*.working")]:
+            left.unlink(missing_ok=True)
+        if self.folder.is_dir() and not self.config.no_pack:
+            pack(self.out, self.folder, self.plan.corpus, self.plan.clips)
 
-def _chunks(to_do: Iterable[tuple[Clip, tuple[str, ...]]], features: Sequence[PlannedFeature], corpus: Corpus,
-            shards: Path, store: Path | None, device: str, config: ExtractConfig, jobs: int) -> list[Chunk]:
-    """Clips that lack the same features together, small enough that all workers stay busy to the end."""
-    groups: dict[tuple[str, ...], list[Clip]] = defaultdict(list)
-    for clip, lacking in to_do:
-        groups[lacking].append(clip)
-    chunks: list[Chunk] = []
-    for lacking, clips in groups.items():
-        wanted = tuple(feature for feature in features if feature.name in lacking)
-        stored = {name for feature in wanted for name in feature.needs.features if name not in lacking}
-        most = MEDIA_CHUNK if any(map(needs_media, wanted)) else TEXT_CHUNK
-        size = max(1, min(most, -(-len(clips) // (4 * jobs))))
-        for start in range(0, len(clips), size):
-            number = len(chunks)
-            chunks.append(Chunk(number, tuple(clips[start:start + size]), wanted, tuple(sorted(stored)), corpus,
-                                shards / f"{os.getpid()}-{number:06d}.h5", store, device,
-                                on_damage=config.on_damage, limits=config.limits))
-    return chunks
+    def _existing(self) -> FeatureStore | None:
+        if not self.out.exists() and not any(self.folder.glob("*.h5")):
+            return None
+        store = FeatureStore(self.out)
+        check_store(store, self.plan, replace=self.config.replace)
+        return store
 
+    def _compute(self, todos: Sequence[Todo], existing: FeatureStore | None) -> None:
+        jobs, device = self._workers()
+        chunks, costs = self._chunks(todos, existing, jobs, device)
+        total = sum(costs.values())
+        done, failed, warned = 0.0, set(), False
+        with contextlib.closing(run_chunks(chunks, jobs=jobs, scheduler=self.config.scheduler)) as reports:
+            for report in reports:
+                self._count(report)
+                cost = costs.get(report.number, 0.0)
+                done += cost
+                self.progress.advanced(report, cost)
+                failed |= {clip_id for clip_id, _, _ in report.failures}
+                self._check_failures(report, failed)
+                if not warned and done >= SURE_SHARE * total:
+                    warned = True
+                    self._check_space(total / done)
 
-def _run(chunks: Sequence[Chunk], jobs: int) -> Iterable[ChunkReport]:
-    """Reports of finished chunks as they come."""
-    if not chunks:
-        return
-    os.environ.setdefault("GLIBC_TUNABLES", WORKER_ALLOCATOR)
-    try:
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            yield from joblib.Parallel(n_jobs=min(jobs, len(chunks)), return_as="generator_unordered", batch_size=1,
-                                       pre_dispatch="2*n_jobs")(joblib.delayed(run_chunk)(chunk) for chunk in chunks)
-    except TerminatedWorkerError as error:
-        raise PipelineError("a worker process died (out of memory, or killed from outside); the chunks that were"
-                            " finished are kept. Run the same command again; with --jobs 1 it needs less"
-                            " memory") from error
+    def _count(self, report: ChunkReport) -> None:
+        self.failures += report.failures
+        self.num_done += report.num_clips
+        self.num_bytes += report.num_bytes
+        for stage, spent in report.seconds.items():
+            self.seconds[stage] += spent
 
+    def _check_failures(self, report: ChunkReport, failed: set[str]) -> None:
+        if self.config.on_damage == "fail" and report.failures:
+            clip_id, name, failure = report.failures[0]
+            raise PipelineError(f"{clip_id}, {name}: {failure.message} (--on-damage fail stops here; what was finished"
+                                " is kept)")
+        if self.config.max_failures is not None and len(failed) > self.config.max_failures:
+            clip_id, name, failure = self.failures[-1]
+            raise PipelineError(f"{len(failed)} clips have failed, more than --max-failures {self.config.max_failures}"
+                                f" allows; the last is {clip_id}, {name}: {failure.message}. What was finished is kept;"
+                                f" see python -m pipeline inspect {self.out}")
 
-def _recover(out: Path, shards: Path, corpus: Corpus, clips: Sequence[Clip]) -> None:
-    """Take over the shards that a run left which did not come to its end."""
-    if shards.is_dir():
-        pack(out, shards, corpus, clips)
+    def _check_space(self, factor: float) -> None:
+        """Stop early where the disk cannot hold what is to come, as the work so far tells."""
+        whole = int(self.num_bytes * factor)
+        packed = 0 if self.config.no_pack else whole + (self.out.stat().st_size if self.out.exists() else 0)
+        needed, free = whole - self.num_bytes + packed, shutil.disk_usage(self.out.parent).free
+        if needed > free:
+            raise StoreError(f"the disk of {self.out.parent} has {free / 1e9:.1f} GB free, and this run will need about"
+                             f" {needed / 1e9:.1f} GB ({whole / 1e9:.1f} GB of shards"
+                             + (f" and {packed / 1e9:.1f} GB to pack them; --no-pack does without" if packed else "")
+                             + "). What was finished is kept: make room, or give another --out")
+
+    def _workers(self) -> tuple[int, str]:
+        """How many workers, and where their networks run."""
+        device = self.plan.device
+        if device.type == "cpu":
+            return self.config.jobs or os.cpu_count() or 1, "cpu"
+        if self.config.device in ("auto", "cuda"):
+            return self.config.jobs or torch.cuda.device_count(), "cuda"
+        return self.config.jobs or 1, str(device)
+
+    def _chunks(self, todos: Sequence[Todo], existing: FeatureStore | None, jobs: int,
+                device: str) -> tuple[list[Chunk], dict[int, float]]:
+        """Chunks for the workers, and the cost of each by its number."""
+        token = orders.begin(self.folder)
+        prefix = f"{time.time_ns():020d}-{secrets.token_hex(2)}"  # shards sort by the time of their run
+        chunks, costs = [], {}
+        for number, group in enumerate(cut(todos, media=self.plan.media, jobs=jobs)):
+            lacking = group[0].features
+            wanted = tuple(feature for feature in self.plan.features if feature.name in lacking)
+            stored = {name for feature in wanted for name in feature.needs.features if name not in lacking}
+            chunks.append(Chunk(number, tuple(todo.clip for todo in group), wanted, tuple(sorted(stored)),
+                                self.plan.corpus, self.folder / f"{prefix}-{number:06d}.h5",
+                                self.out if existing is not None else None, token, device,
+                                on_damage=self.config.on_damage, limits=self.config.limits))
+            costs[number] = sum(todo.cost for todo in group)
+        return chunks, costs
+
+    def _pack(self) -> None:
+        orders.end(self.folder)
+        if not self.config.no_pack:
+            pack(self.out, self.folder, self.plan.corpus, self.plan.clips,
+                 drop=self.plan.features if self.config.replace else ())
+
+    @contextlib.contextmanager
+    def _stopped_by_signals(self) -> Iterator[threading.Event]:
+        """Make the signals that stop a run finish the clips in work first; the event says that one came."""
+        stopped = threading.Event()
+        if threading.current_thread() is not threading.main_thread():
+            yield stopped
+            return
+
+        def stop(number: int, _frame: object) -> None:
+            if stopped.is_set():
+                raise KeyboardInterrupt
+            stopped.set()
+            with contextlib.suppress(OSError):
+                orders.ask_to_stop(self.folder)
+            self.progress.stopping()
+
+        before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
+        try:
+            yield stopped
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from pipeline import plugins
@@ -23,6 +23,7 @@ from pipeline.decode import DecodeLimits
 from pipeline.extraction import ExtractionReport
 from pipeline.jobs import TrainConfig
 from pipeline.recipes import PlannedFeature
+from pipeline.scheduling import Todo
 from pipeline.training import Progress as TrainingEvents
 from pipeline.worker import ChunkReport
 
@@ -45,7 +46,7 @@ class _Bar:
 
     def __init__(self) -> None:
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(),
+            TextColumn("{task.description}"), BarColumn(bar_width=28), TaskProgressColumn(),
             TextColumn("{task.fields[detail]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             console=console, transient=True, disable=not console.is_terminal)
 
@@ -61,21 +62,25 @@ class _Bar:
 class ExtractionProgress(_Bar):
     """Clips a second, what is slow, time left and failures so far."""
 
-    def planned(self, num_clips: int, num_to_do: int, features: Sequence[PlannedFeature],
+    def waiting(self, message: str) -> None:
+        console.print(f"[yellow]note[/] {escape(message)}", soft_wrap=True)
+
+    def planned(self, num_clips: int, todos: Sequence[Todo], features: Sequence[PlannedFeature],
                 notes: Sequence[str]) -> None:
         for note in notes:
-            console.print(f"[yellow]note[/] {escape(note)}")
+            console.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
         names = ", ".join(feature.name for feature in features)
-        console.print(f"{num_clips} clips, {num_to_do} of them to work on: {escape(names)}")
+        console.print(f"{num_clips} clips, {len(todos)} of them to work on: {escape(names)}", soft_wrap=True)
         for feature in features:
             sources = {record["source"] for record in feature.recipe["weights"]}
             if "random" in sources:
                 console.print(f"[yellow]note[/] {escape(feature.name)} has random weights: for trying things out only")
-        self._task = self.bar.add_task("extract", total=num_to_do, detail="starting workers")
+        # The bar counts predicted work, so that a long clip at the end is no surprise; clips are told beside it.
+        self._task = self.bar.add_task("extract", total=sum(todo.cost for todo in todos), detail="starting workers")
         self._seconds: dict[str, float] = defaultdict(float)
-        self._done, self._failed, self._began = 0, 0, time.perf_counter()
+        self._all, self._done, self._failed, self._began = len(todos), 0, 0, time.perf_counter()
 
-    def advanced(self, report: ChunkReport) -> None:
+    def advanced(self, report: ChunkReport, cost: float) -> None:
         self._done += report.num_clips
         self._failed += len({clip_id for clip_id, _, _ in report.failures})
         for stage, spent in report.seconds.items():
@@ -83,8 +88,11 @@ class ExtractionProgress(_Bar):
         stages = {stage: spent for stage, spent in self._seconds.items() if stage != "total"}
         slowest = max(stages, key=lambda stage: stages[stage]) if stages else "–"
         rate = self._done / (time.perf_counter() - self._began)
-        detail = f"{rate:.2g} clips/s, slowest {slowest}, {self._failed} failed"
-        self.bar.update(self._task, advance=report.num_clips, detail=escape(detail))
+        detail = f"{self._done} of {self._all} clips, {rate:.2g}/s, slowest {slowest}, {self._failed} failed"
+        self.bar.update(self._task, advance=cost, detail=escape(detail))
+
+    def stopping(self) -> None:
+        console.print("finishing the clips in work; once more to stop at once")
 
     def packing(self) -> None:
         if self.bar.task_ids:

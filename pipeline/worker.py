@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import signal
 import threading
 import time
 from collections import defaultdict
@@ -16,15 +14,16 @@ from pathlib import Path
 
 import torch
 
+from pipeline import orders
 from pipeline.clip import Clip, Corpus
 from pipeline.decode import Damage, DecodeLimits, read_media
 from pipeline.errors import ClipError
 from pipeline.extractors import Extractor
+from pipeline.inputs import input_digest, needs_media, source_record
 from pipeline.media import FeatureSequence, Media
 from pipeline.packing import Cell, Failure, FeatureData, SourceRecord, write_store
 from pipeline.recipes import PlannedFeature
 from pipeline.store import FeatureStore
-from pipeline.weights import file_digest
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,8 @@ class Chunk:
         corpus: copied into the shard.
         shard: file to write.
         store: the packed store so far; None without one.
-        device: where networks run.
+        token: of the run; a worker whose run is gone writes nothing.
+        device: where networks run; ``"cuda"`` spreads worker processes over this machine's GPUs.
         threads: of each worker; fixed, because the last bits depend on it.
         on_damage, limits: see :func:`pipeline.decode.read_media`.
         folder: working directory of the run, which relative paths start from.
@@ -53,6 +53,7 @@ class Chunk:
     corpus: Corpus
     shard: Path
     store: Path | None
+    token: str
     device: str
     threads: int = 1
     on_damage: Damage = "skip"
@@ -61,6 +62,11 @@ class Chunk:
     environment: Mapping[str, str] = field(default_factory=lambda: {
         name: value for name, value in os.environ.items() if name.startswith("PIPELINE_")})
 
+    @property
+    def mark(self) -> Path:
+        """Stands while the chunk is in work and says which of its clips is."""
+        return self.shard.with_suffix(".working")
+
 
 @dataclass(frozen=True)
 class ChunkReport:
@@ -68,23 +74,26 @@ class ChunkReport:
 
     Args:
         number: of the chunk.
-        num_clips: clips worked on.
+        num_clips: clips worked on; fewer than the chunk's where the run was asked to stop.
         failures: clip id, feature and why.
         seconds: time by stage: ``"decode"`` is what the networks waited for it.
+        num_bytes: size of the shard.
     """
 
     number: int
     num_clips: int
     failures: tuple[tuple[str, str, Failure], ...]
     seconds: Mapping[str, float]
+    num_bytes: int = 0
 
 
+WHOLE_CHUNK = -1  # what a mark says while all clips of a chunk are worked on together
 _WATCH = "watch-parent"  # name of the thread that ends a worker whose run is gone
 _EXTRACTORS: dict[tuple[str, str, str], Extractor] = {}  # the one cache of a worker: its loaded networks
 
 
 def run_chunk(chunk: Chunk) -> ChunkReport:
-    """Compute a chunk's features and write its shard.
+    """Compute a chunk's features and write its shard; asked to stop, write what is done so far.
 
     A clip's own trouble is recorded and its other features go on; anything else is a bug and is raised.
     """
@@ -94,26 +103,50 @@ def run_chunk(chunk: Chunk) -> ChunkReport:
     with _threads(chunk.threads):
         work = _ChunkWork(chunk)
         work.run()
-    features = {feature.name: _feature_data(feature, work.extractors[feature.name], work.cells[feature.name])
-                for feature in chunk.features}
+    if not work.num_done or not orders.is_current(chunk.shard.parent, chunk.token):
+        return ChunkReport(chunk.number, 0, (), dict(work.seconds))
     began_write = time.perf_counter()
-    write_store(chunk.shard, corpus=chunk.corpus, clips=chunk.clips, features=features, sources=work.sources)
+    write_shard(chunk, work.cells, work.sources, work.num_done)
     work.seconds["write"] += time.perf_counter() - began_write
     work.seconds["total"] += time.perf_counter() - started
     failures = tuple((clip_id, name, cell.failure) for name, cells in work.cells.items()
                      for clip_id, cell in cells.items() if cell.failure is not None)
-    return ChunkReport(chunk.number, len(chunk.clips), failures, dict(work.seconds))
+    return ChunkReport(chunk.number, work.num_done, failures, dict(work.seconds), chunk.shard.stat().st_size)
+
+
+def write_shard(chunk: Chunk, cells: Mapping[str, Mapping[str, Cell]], sources: Mapping[str, SourceRecord],
+                num_done: int) -> None:
+    """Write a chunk's shard.
+
+    Args:
+        chunk: what was worked on.
+        cells: what came of it, by feature and clip id.
+        sources: what the clips' files were.
+        num_done: how many of the chunk's clips, from the first.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    features = {feature.name: _feature_data(feature, feature.build(torch.device("cpu")), cells[feature.name])
+                for feature in chunk.features}
+    write_store(chunk.shard, corpus=chunk.corpus, clips=chunk.clips[:num_done], features=features, sources=sources)
+    chunk.mark.unlink(missing_ok=True)
 
 
 class _ChunkWork:
-    """The state of one chunk in work."""
+    """The state of one chunk in work.
+
+    Attributes:
+        num_done: clips finished, from the chunk's first.
+    """
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk = chunk
+        self.num_done = 0
         self.seconds: dict[str, float] = defaultdict(float)
         self.sources: dict[str, SourceRecord] = {}
         self.cells: dict[str, dict[str, Cell]] = {feature.name: {} for feature in chunk.features}
-        device = torch.device(chunk.device)
+        device = _worker_device(chunk.device)
         self.extractors = {feature.name: _extractor(feature, device) for feature in chunk.features}
         self._store = FeatureStore(chunk.store) if chunk.store is not None and chunk.stored else None
         self._media_features = [feature for feature in chunk.features if needs_media(feature)]
@@ -122,19 +155,36 @@ class _ChunkWork:
     def run(self) -> None:
         """Work on all clips: texts together, media clip by clip with the next one being decoded."""
         clips = self.chunk.clips
+        if not self._goes_on():
+            return
+        self._mark(WHOLE_CHUNK)
         for feature in self._text_features:
             self._extract(feature, clips, [Media(clip.clip_id, text=clip.text) for clip in clips])
         if not self._media_features:
+            self.num_done = len(clips)
             return
         with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
             ahead: Future[_Decoded] | None = pool.submit(self._decode, clips[0])
             for place, clip in enumerate(clips):
+                if place and not self._goes_on():
+                    break
+                self._mark(place)
                 assert ahead is not None
                 began = time.perf_counter()
                 decoded = ahead.result()
                 self.seconds["decode"] += time.perf_counter() - began
                 ahead = pool.submit(self._decode, clips[place + 1]) if place + 1 < len(clips) else None
                 self._media_clip(clip, decoded)
+                self.num_done = place + 1
+
+    def _goes_on(self) -> bool:
+        """Is the run still there, and was it not asked to stop?"""
+        folder = self.chunk.shard.parent
+        return orders.is_current(folder, self.chunk.token) and not orders.stop_asked(folder)
+
+    def _mark(self, place: int) -> None:
+        """Leave word which clip is in work, for the case that the process dies of it."""
+        self.chunk.mark.write_text(str(place), encoding="ascii")
 
     def _decode(self, clip: Clip) -> _Decoded:
         """Decode what all media features of the chunk need; its time does not count unless it is waited for."""
@@ -182,7 +232,7 @@ class _ChunkWork:
         """Run one extractor and keep its rows, or the clip's failure; the rows of those that went well."""
         began = time.perf_counter()
         try:
-            sequences = self.extractors[feature.name].extract(media)
+            sequences = self._rows(feature, media)
         except ClipError as error:
             if len(clips) > 1:
                 return [rows for clip, one in zip(clips, media, strict=True)
@@ -197,47 +247,27 @@ class _ChunkWork:
                 sequence, input=input_digest(feature, clip, record.digest))
         return sequences
 
+    def _rows(self, feature: PlannedFeature, media: list[Media]) -> list[FeatureSequence]:
+        """The extractor's result; where GPU memory runs out it works on half as much at a time from then on."""
+        extractor = self.extractors[feature.name]
+        while True:
+            try:
+                return extractor.extract(media)
+            except torch.OutOfMemoryError as error:
+                size = getattr(extractor.config, "batch_size", 1)
+                if size == 1:
+                    raise ClipError("GPU memory does not suffice even for one batch of one; use --device cpu, or free"
+                                    f" memory and --retry-failed ({str(error).splitlines()[0]})", stage=feature.name,
+                                    kind="passing") from error
+                extractor.config = replace(extractor.config, batch_size=size // 2)
+            torch.cuda.empty_cache()
+
 
 @dataclass(frozen=True)
 class _Decoded:
     media: Media | None
     record: SourceRecord
     error: ClipError | None
-
-
-def needs_media(feature: PlannedFeature) -> bool:
-    """Must the clip's file be there? Features made from others come from the same file."""
-    return feature.needs.media or bool(feature.needs.features)
-
-
-def input_digest(feature: PlannedFeature, clip: Clip, source_digest: str) -> str:
-    """Digest of what a feature of a clip is made from: the file's bytes and span, the words, or both."""
-    parts: list[object] = []
-    if needs_media(feature):
-        parts += [source_digest, clip.start_seconds, clip.stop_seconds]
-    if feature.needs.text:
-        parts.append(clip.text)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-
-
-def source_record(source: Path, known: SourceRecord = SourceRecord()) -> SourceRecord:
-    """Size, time of change and digest of a file; its bytes are not read again where size and time are ``known``.
-
-    Raises:
-        ClipError: the file is not there or cannot be read.
-    """
-    try:
-        status = source.stat()
-        if known.digest and (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns):
-            return known
-        if not source.is_file():
-            raise ClipError(f"{source} is not a file; expected a video, sound or picture", stage="decode")
-        return SourceRecord(status.st_size, status.st_mtime_ns, file_digest(source))
-    except FileNotFoundError:
-        raise ClipError(f"{source} does not exist; put it there and run again with --retry-failed",
-                        stage="decode") from None
-    except OSError as error:
-        raise ClipError(f"{source} cannot be read ({error.strerror})", stage="decode", kind="passing") from error
 
 
 def _failure(error: ClipError) -> Failure:
@@ -254,6 +284,15 @@ def _extractor(feature: PlannedFeature, device: torch.device) -> Extractor:
     if key not in _EXTRACTORS:
         _EXTRACTORS[key] = feature.build(device)
     return _EXTRACTORS[key]
+
+
+def _worker_device(choice: str) -> torch.device:
+    """The device of this process: workers are numbered one after the other, which spreads them over the GPUs."""
+    from multiprocessing import current_process
+    if choice != "cuda":
+        return torch.device(choice)
+    number = int("0" + "".join(filter(str.isdigit, current_process().name)))
+    return torch.device("cuda", number % torch.cuda.device_count())
 
 
 @contextmanager
@@ -273,7 +312,6 @@ def _is_worker() -> bool:
 
 def _work_like_parent(chunk: Chunk) -> None:
     """A worker process may have been started for another run: take over this one's folder and variables."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone acts on it
     os.chdir(chunk.folder)
     for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
         del os.environ[name]
@@ -282,7 +320,7 @@ def _work_like_parent(chunk: Chunk) -> None:
         threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True, name=_WATCH).start()
 
 
-def _die_with_parent(parent: int, every_seconds: float = 1.0) -> None:
+def _die_with_parent(parent: int, every_seconds: float = 0.2) -> None:
     """End the process when the one that started the run is gone, so that nothing writes on."""
     while os.getppid() == parent:
         time.sleep(every_seconds)

@@ -71,7 +71,7 @@ class StopAfter(Quiet):
         self.left = chunks
         self.worked_on = 0
 
-    def advanced(self, report: ChunkReport) -> None:
+    def advanced(self, report: ChunkReport, cost: float) -> None:
         self.worked_on += report.num_clips
         self.left -= 1
         if self.left == 0:

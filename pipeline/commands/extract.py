@@ -19,9 +19,15 @@ from pipeline.errors import EXIT_CLIPS_FAILED
 @click.option("--out", type=click.Path(path_type=Path), help="The store; by default cache/DATASET.h5.")
 @click.option("--weights", metavar="pretrained|random|FOLDER", help="Where networks' weights come from.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; by default one for each core.")
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="Let the workers of a Dask cluster do the work.")
+@click.option("--shard", metavar="K/N", help="Only the K-th of N parts of the clips, for an array of jobs.")
 @click.option("--on-damage", type=click.Choice(["skip", "partial", "fail"]), help="What to do with damaged media.")
+@click.option("--max-failures", type=click.IntRange(min=0), help="Stop when more clips than this have failed.")
 @click.option("--retry-failed", is_flag=True, help="Work again on clips that failed.")
 @click.option("--replace", is_flag=True, help="Make features anew that the store holds with other settings.")
+@click.option("--no-pack", is_flag=True, help="Leave the finished shards beside the store; `pack` joins them later.")
+@click.option("--wait", is_flag=True, help="Wait while another process writes the store.")
+@click.option("--dry-run", is_flag=True, help="Predict time and disk from a few clips; make nothing.")
 @device_option
 @set_option
 def command(dataset: str, root: Path | None, splits: tuple[str, ...] | None, manifest: Path | None,

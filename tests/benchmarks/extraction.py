@@ -18,6 +18,7 @@ from pathlib import Path
 import joblib
 import torch
 
+from pipeline import orders
 from pipeline.clip import Clip, Corpus
 from pipeline.decode import ffmpeg_path
 from pipeline.devices import compute_dtype
@@ -34,7 +35,8 @@ def chunks(videos: list[Path], passes: int, folder: Path) -> list[Chunk]:
     features = tuple(plan_features(
         choose_extractors(FEATURES, SETTINGS, weights="random", device=torch.device("cpu"))))
     clips = tuple(Clip(f"all/{place}", video, text=SENTENCE) for place, video in enumerate(videos))
-    return [Chunk(number, clips, features, (), Corpus("benchmark"), folder / f"{number}.h5", None, "cpu")
+    token = orders.begin(folder)
+    return [Chunk(number, clips, features, (), Corpus("benchmark"), folder / f"{number}.h5", None, token, "cpu")
             for number in range(passes)]
 
 

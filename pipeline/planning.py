@@ -1,0 +1,187 @@
+"""What an extraction will do: features and recipes, clips that lack them, and the command that would do it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import pipeline
+from pipeline.clip import Clip, Corpus
+from pipeline.config import setting, to_json
+from pipeline.datasets import Dataset
+from pipeline.decode import Damage, DecodeLimits
+from pipeline.devices import usable_device
+from pipeline.errors import DatasetError, StoreError, UsageError
+from pipeline.inputs import input_digest, needs_media, source_digests
+from pipeline.packing import Cell, stored_cells, stored_sources
+from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan_features
+from pipeline.scheduling import Todo, part_of, predicted_cost
+from pipeline.store import FeatureStore
+
+DEFAULT_EXTRACTORS = ("text_bert", "audio_resnet18", "face_r3d18")
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """Settings of an extraction."""
+
+    weights: str | None = setting(None, "pretrained, random, or a folder of weight files, for every network")
+    jobs: int = setting(0, "worker processes; 0: one for each core, or for each GPU", machine=True)
+    device: str = setting("auto", "auto, cpu, cuda (all GPUs) or cuda:N", machine=True)
+    scheduler: str | None = setting(None, "address of a Dask scheduler whose workers do the work", machine=True)
+    shard: str | None = setting(None, "K/N: only the K-th of N parts of the clips, for an array of jobs", machine=True)
+    on_damage: Damage = setting("skip", "damaged media: skip the clip, use the part that decodes, or fail")
+    max_failures: int | None = setting(None, "stop when more clips than this have failed", machine=True)
+    retry_failed: bool = setting(False, "work again on clips that failed before", machine=True)
+    replace: bool = setting(False, "compute features anew that the store holds with other settings", machine=True)
+    no_pack: bool = setting(False, "leave the finished shards beside the store instead of packing them", machine=True)
+    wait: bool = setting(False, "wait while another process writes the store", machine=True)
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """The part that ``shard`` names.
+
+        Raises:
+            UsageError: it is not of the form K/N.
+        """
+        if self.shard is None:
+            return None
+        if not re.fullmatch(r"\d{1,6}/\d{1,6}", self.shard):
+            raise UsageError(f"--shard {self.shard}: expected K/N with K from 1 to N, for instance 3/16")
+        number, _, count = self.shard.partition("/")
+        return int(number), int(count)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is there and what is to be done.
+
+    Args:
+        corpus: of the dataset.
+        clips: all clips of the dataset, in its order.
+        features: to be made, upstream first.
+        request: how to ask for the same again; JSON types.
+        device: that decides the compute type: where this machine's networks run.
+    """
+
+    corpus: Corpus
+    clips: tuple[Clip, ...]
+    features: tuple[PlannedFeature, ...]
+    request: Mapping[str, Any]
+    device: torch.device
+
+    @property
+    def media(self) -> set[str]:
+        """Names of the features that need a clip's file."""
+        return {feature.name for feature in self.features if needs_media(feature)}
+
+
+def plan_extraction(dataset: Dataset, out: Path, extractors: Sequence[str],
+                    settings: Mapping[str, Mapping[str, str]], config: ExtractConfig) -> Plan:
+    """Resolve what was asked for; nothing is decoded and no store is touched.
+
+    Raises:
+        UsageError: an unknown extractor, setting or device.
+        DatasetError: the corpus cannot be read, or has no media for an extractor that needs them.
+        WeightsError: a network's weights are not to be had.
+    """
+    device = usable_device(config.device)
+    chosen = choose_extractors(extractors, settings, weights=config.weights, device=device)
+    dataset.prepare()
+    clips = tuple(dataset.clips())
+    features = tuple(plan_features(chosen))
+    _check_media(clips, features, dataset)
+    return Plan(dataset.corpus, clips, features, _request(dataset, out, extractors, settings, config), device)
+
+
+def _check_media(clips: Sequence[Clip], features: Sequence[PlannedFeature], dataset: Dataset) -> None:
+    if not clips:
+        raise DatasetError(f"{dataset.root} holds no clips; expected annotations with at least one row")
+    wanting = [feature.name for feature in features if needs_media(feature)]
+    if wanting and all(clip.source is None for clip in clips):
+        raise DatasetError(f"{dataset.root} holds annotations and no media files, which {', '.join(wanting)} need; put"
+                           " the videos there, or choose extractors that need text alone: --extractors text_bert")
+
+
+def check_store(store: FeatureStore, plan: Plan, *, replace: bool) -> None:
+    """Refuse to add to a store of another corpus, or to a feature that was made in another way.
+
+    Raises:
+        StoreError: either of these.
+    """
+    if store.corpus.name != plan.corpus.name:
+        raise StoreError(f"{store.path} holds features of {store.corpus.name!r}, not of {plan.corpus.name!r}; give"
+                         " another --out")
+    for feature in plan.features:
+        if feature.name in store.features and not replace:
+            check_same(feature.name, store.recipe(feature.name), feature.recipe, place=str(store.path))
+
+
+def find_todos(plan: Plan, store: FeatureStore | None, config: ExtractConfig) -> list[Todo]:
+    """Clips with the names of the features that they lack, in the dataset's order; complete clips are left out.
+
+    Raises:
+        UsageError: ``config.shard`` names no part.
+    """
+    part = config.part
+    mine = part_of(plan.clips, part) if part is not None else None
+    cells: dict[str, Mapping[str, Cell]] = {} if store is None else {
+        feature.name: stored_cells(store, feature.name) for feature in plan.features
+        if feature.name in store.features and store.fingerprint(feature.name) == feature.fingerprint}
+    digests = source_digests(plan.clips, stored_sources(store)) if store is not None and plan.media else {}
+    found = []
+    for clip in plan.clips:
+        if mine is not None and clip.clip_id not in mine:
+            continue
+        lacking = []
+        for feature in plan.features:
+            cell = cells.get(feature.name, {}).get(clip.clip_id)
+            again = cell is not None and cell.failure is not None and (
+                config.retry_failed or cell.failure.kind == "passing")
+            if cell is None or again or cell.input != input_digest(feature, clip, digests.get(clip.clip_id, "")):
+                lacking.append(feature.name)
+        if lacking:
+            cost = predicted_cost(clip) if plan.media & set(lacking) else 1.0
+            found.append(Todo(clip, tuple(lacking), cost))
+    return found
+
+
+def _request(dataset: Dataset, out: Path, extractors: Sequence[str], settings: Mapping[str, Mapping[str, str]],
+             config: ExtractConfig) -> dict[str, Any]:
+    """How to ask for the same again: in parts for programs, and as the words of a command."""
+    name = type(dataset).__module__.rpartition(".")[2]
+    given = {field.name: getattr(dataset.config, field.name) for field in dataclasses.fields(dataset.config)
+             if getattr(dataset.config, field.name) != field.default}
+    limits = {field.name: getattr(config.limits, field.name) for field in dataclasses.fields(config.limits)
+              if getattr(config.limits, field.name) != field.default}
+    command = ["python", "-m", "pipeline", "extract", "--dataset", name]
+    for option in ("root", "splits", "manifest", "allow_outside"):
+        if option in given:
+            command.append(f"--{option.replace('_', '-')}")
+            command += [] if given[option] is True else [_as_text(given[option])]
+    command += ["--extractors", ",".join(extractors), "--out", str(out)]
+    for option, value, default in (("weights", config.weights, None), ("on-damage", config.on_damage, "skip"),
+                                   ("shard", config.shard, None)):
+        command += [f"--{option}", str(value)] if value != default else []
+    rest = {name: {option: _as_text(value) for option, value in given.items()
+                   if option not in ("root", "splits", "manifest", "allow_outside")},
+            **settings, "decode": {option: _as_text(value) for option, value in limits.items()}}
+    for owner, values in rest.items():
+        for option, value in values.items():
+            command += ["--set", f"{owner}.{option}={value}"]
+    return {"command": command, "dataset": name, "dataset_settings": to_json(given), "extractors": list(extractors),
+            "settings": {owner: dict(values) for owner, values in settings.items()}, "weights": config.weights,
+            "on_damage": config.on_damage, "decode": to_json(limits), "shard": config.shard,
+            "pipeline_version": pipeline.__version__}
+
+
+def _as_text(value: object) -> str:
+    """A setting's value as it is typed."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
