@@ -28,7 +28,7 @@ from pipeline.planning import (
 from pipeline.pool import STOP_SIGNALS, run_chunks
 from pipeline.recipes import PlannedFeature
 from pipeline.scheduling import Todo, cut
-from pipeline.shards import pack
+from pipeline.shards import finished_shards, open_store, pack, shard_folder
 from pipeline.store import FeatureStore
 from pipeline.worker import Chunk, ChunkReport
 
@@ -137,6 +137,28 @@ def extract(dataset: Dataset, out: Path, *, extractors: Sequence[str] = DEFAULT_
                             tuple(dataset.notes))
 
 
+def existing_store(out: Path, plan: Plan, *, replace: bool) -> FeatureStore | None:
+    """The store that a plan adds to, with shards that were not packed; None where there is nothing yet.
+
+    Raises:
+        StoreError: it is another corpus's, or holds a feature made in another way (``replace`` allows that).
+    """
+    if not out.exists() and not finished_shards(shard_folder(out)):
+        return None
+    store = open_store(out)
+    check_store(store, plan, replace=replace)
+    return store
+
+
+def worker_devices(plan: Plan, config: ExtractConfig) -> tuple[int, str]:
+    """How many workers, and where their networks run: one worker a GPU where there are several."""
+    if plan.device.type == "cpu":
+        return config.jobs or os.cpu_count() or 1, "cpu"
+    if config.device in ("auto", "cuda"):
+        return config.jobs or torch.cuda.device_count(), "cuda"
+    return config.jobs or 1, str(plan.device)
+
+
 @dataclass
 class _Run:
     """The state of one extraction while it holds the store's lock."""
@@ -153,12 +175,12 @@ class _Run:
     @property
     def folder(self) -> Path:
         """Where shards are written."""
-        return self.out.with_name(self.out.name + ".shards")
+        return shard_folder(self.out)
 
     def work(self, notes: Sequence[str]) -> None:
         """Find what is missing, compute it and pack it."""
         self._clear_leftovers()
-        existing = self._existing()
+        existing = existing_store(self.out, self.plan, replace=self.config.replace)
         todos = find_todos(self.plan, existing, self.config)
         self.progress.planned(len(self.plan.clips), todos, self.plan.features, notes)
         try:
@@ -179,15 +201,8 @@ class _Run:
         if self.folder.is_dir() and not self.config.no_pack:
             pack(self.out, self.folder, self.plan.corpus, self.plan.clips)
 
-    def _existing(self) -> FeatureStore | None:
-        if not self.out.exists() and not any(self.folder.glob("*.h5")):
-            return None
-        store = FeatureStore(self.out)
-        check_store(store, self.plan, replace=self.config.replace)
-        return store
-
     def _compute(self, todos: Sequence[Todo], existing: FeatureStore | None) -> None:
-        jobs, device = self._workers()
+        jobs, device = worker_devices(self.plan, self.config)
         chunks, costs = self._chunks(todos, existing, jobs, device)
         total = sum(costs.values())
         done, failed, warned = 0.0, set(), False
@@ -232,15 +247,6 @@ class _Run:
                              + (f" and {packed / 1e9:.1f} GB to pack them; --no-pack does without" if packed else "")
                              + "). What was finished is kept: make room, or give another --out")
 
-    def _workers(self) -> tuple[int, str]:
-        """How many workers, and where their networks run."""
-        device = self.plan.device
-        if device.type == "cpu":
-            return self.config.jobs or os.cpu_count() or 1, "cpu"
-        if self.config.device in ("auto", "cuda"):
-            return self.config.jobs or torch.cuda.device_count(), "cuda"
-        return self.config.jobs or 1, str(device)
-
     def _chunks(self, todos: Sequence[Todo], existing: FeatureStore | None, jobs: int,
                 device: str) -> tuple[list[Chunk], dict[int, float]]:
         """Chunks for the workers, and the cost of each by its number."""
@@ -254,7 +260,7 @@ class _Run:
             chunks.append(Chunk(number, tuple(todo.clip for todo in group), wanted, tuple(sorted(stored)),
                                 self.plan.corpus, self.folder / f"{prefix}-{number:06d}.h5",
                                 self.out if existing is not None else None, token, device,
-                                on_damage=self.config.on_damage, limits=self.config.limits))
+                                request=self.plan.request, on_damage=self.config.on_damage, limits=self.config.limits))
             costs[number] = sum(todo.cost for todo in group)
         return chunks, costs
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import multiprocessing.resource_tracker
 import os
 import signal
 import warnings
@@ -11,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import joblib
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pipeline import orders
@@ -177,8 +180,17 @@ def _backend(scheduler: str | None) -> Iterator[None]:
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
             yield
         return
-    with _cluster(scheduler), joblib.parallel_config(backend="dask"):
-        yield
+    with _cluster(scheduler):
+        from joblib._dask import DaskDistributedBackend
+
+        class Cluster(DaskDistributedBackend):
+            """joblib's own does the work of a cluster of one worker in this process, which a clip may end."""
+
+            def effective_n_jobs(self, n_jobs: int) -> int:
+                return max(2, int(super().effective_n_jobs(n_jobs)))
+
+        with joblib.parallel_config(backend=Cluster()):
+            yield
 
 
 @contextlib.contextmanager
@@ -194,6 +206,8 @@ def _cluster(address: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(f"no Dask scheduler answers at {address} ({str(error).splitlines()[0]}); expected an address"
                          " such as tcp://HOST:8786, as `dask scheduler` prints") from error
+    # Its tracebacks of a lost connection say less than the one line that the run ends with.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         threads = {worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()}
         if threads != {1}:
@@ -222,6 +236,10 @@ def _signals_held() -> Iterator[None]:
     """Processes and threads that start in here never see the signals that stop a run; the run's own process does."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
+        # These must not see the signals either; they unblock some of them here when they start.
+        multiprocessing.resource_tracker.ensure_running()
+        loky_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

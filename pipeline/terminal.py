@@ -21,6 +21,7 @@ from rich.table import Table
 from pipeline import plugins
 from pipeline.decode import DecodeLimits
 from pipeline.extraction import ExtractionReport
+from pipeline.forecast import Forecast
 from pipeline.jobs import TrainConfig
 from pipeline.recipes import PlannedFeature
 from pipeline.scheduling import Todo
@@ -136,6 +137,40 @@ def show_extraction(report: ExtractionReport) -> None:
     console.print(f"{report.num_done} clips in {report.seconds['wall']:.1f} s, {len(failed)} failed"
                   + (f" (exit code 3); look again with: python -m pipeline inspect {report.store}" if failed else ""),
                   soft_wrap=True)
+
+
+def show_forecast(found: Forecast) -> None:
+    """Clips, time and disk that a run will take, on stdout."""
+    out = _console()
+    out.print(f"{found.num_clips} clips, {found.num_todo} of them to work on")
+    if not found.num_todo:
+        return
+    show_table(f"Predicted from {found.num_probed} clips", ("feature", "clips", "one worker", "rows"), [
+        (feature.name, feature.num_clips, _duration(feature.seconds), _size(feature.num_bytes))
+        for feature in found.features], stdout=True)
+    packing = f" and {_size(found.pack_bytes)} more while it is packed" if found.pack_bytes else ""
+    out.print(f"about {_duration(found.seconds)} with {found.jobs} workers; {_size(found.shard_bytes)} of rows{packing}"
+              f"; {_size(found.free_bytes)} are free", soft_wrap=True)
+    if found.num_failed:
+        out.print(f"{found.num_failed} of the {found.num_probed} clips failed: a run will tell why")
+    if not found.fits:
+        out.print("[red]The disk is too small.[/] Make room, give another --out, or use --no-pack")
+
+
+def _size(num_bytes: int) -> str:
+    """``"850 kB"``, ``"3.2 GB"``: decimal units, as disks are sold."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:.1f} {unit}"
+    return f"{num_bytes / 1e3:.0f} kB"
+
+
+def _duration(seconds: float) -> str:
+    """``"2 h 05 min"``, ``"5 min 12 s"``, ``"7.3 s"``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def show_failures(failures: Sequence[Mapping[str, str]]) -> None:

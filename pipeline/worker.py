@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,7 +24,7 @@ from pipeline.inputs import input_digest, needs_media, source_record
 from pipeline.media import FeatureSequence, Media
 from pipeline.packing import Cell, Failure, FeatureData, SourceRecord, write_store
 from pipeline.recipes import PlannedFeature
-from pipeline.store import FeatureStore
+from pipeline.shards import open_store
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Chunk:
         store: the packed store so far; None without one.
         token: of the run; a worker whose run is gone writes nothing.
         device: where networks run; ``"cuda"`` spreads worker processes over this machine's GPUs.
+        request: how the run was asked for; kept in the shard.
         threads: of each worker; fixed, because the last bits depend on it.
         on_damage, limits: see :func:`pipeline.decode.read_media`.
         folder: working directory of the run, which relative paths start from.
@@ -55,6 +57,7 @@ class Chunk:
     store: Path | None
     token: str
     device: str
+    request: Mapping[str, Any] | None = None
     threads: int = 1
     on_damage: Damage = "skip"
     limits: DecodeLimits = field(default_factory=DecodeLimits)
@@ -129,7 +132,8 @@ def write_shard(chunk: Chunk, cells: Mapping[str, Mapping[str, Cell]], sources: 
     """
     features = {feature.name: _feature_data(feature, feature.build(torch.device("cpu")), cells[feature.name])
                 for feature in chunk.features}
-    write_store(chunk.shard, corpus=chunk.corpus, clips=chunk.clips[:num_done], features=features, sources=sources)
+    write_store(chunk.shard, corpus=chunk.corpus, clips=chunk.clips[:num_done], features=features, sources=sources,
+                requests=[] if chunk.request is None else [chunk.request])
     chunk.mark.unlink(missing_ok=True)
 
 
@@ -148,7 +152,7 @@ class _ChunkWork:
         self.cells: dict[str, dict[str, Cell]] = {feature.name: {} for feature in chunk.features}
         device = _worker_device(chunk.device)
         self.extractors = {feature.name: _extractor(feature, device) for feature in chunk.features}
-        self._store = FeatureStore(chunk.store) if chunk.store is not None and chunk.stored else None
+        self._store = open_store(chunk.store) if chunk.store is not None and chunk.stored else None
         self._media_features = [feature for feature in chunk.features if needs_media(feature)]
         self._text_features = [feature for feature in chunk.features if not needs_media(feature)]
 

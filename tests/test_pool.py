@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from pipeline.worker import Chunk
 
 
 class Lengths(Extractor):
-    """Describes a clip by the length of its id; some ids end the process, for ever or once."""
+    """Describes a clip by the length of its id; some ids end the process, take long, or take much memory."""
 
     modality: ClassVar[Modality] = "video"
 
@@ -48,6 +49,8 @@ class Lengths(Extractor):
             if clip.clip_id.startswith("deadly") or clip.clip_id.startswith("once") and not once.exists():
                 once.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+            if clip.clip_id.startswith("slow"):
+                time.sleep(0.5)
             if clip.clip_id.startswith("large") and self.config.batch_size > 2 or clip.clip_id.startswith("huge"):
                 raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20.00 GiB.")
         return [FeatureSequence(np.full((1, 1), len(clip.clip_id), np.float32), np.zeros((1, 2), np.float32))
@@ -152,5 +155,3 @@ def test_out_of_gpu_memory_halves_the_batch_and_fails_the_clip_only_at_one(tmp_p
 def test_a_scheduler_that_does_not_answer_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no Dask scheduler answers at nonsense://"):
         list(run_chunks(chunks(tmp_path, ["a"]), jobs=1, scheduler="nonsense://127.0.0.1:1"))
-
-

@@ -32,25 +32,29 @@ from pipeline.errors import EXIT_CLIPS_FAILED
 @set_option
 def command(dataset: str, root: Path | None, splits: tuple[str, ...] | None, manifest: Path | None,
             allow_outside: bool, extractors: tuple[str, ...] | None, out: Path | None, settings: dict[str, str],
-            **options: Any) -> int:
+            dry_run: bool, **options: Any) -> int:
     """Compute features of a corpus into a store; run again, it goes on where it was.
 
     \b
-    python -m pipeline extract --dataset meld --root data/MELD.Raw
+    python -m pipeline extract --dataset meld --root data/MELD.Raw --dry-run
     python -m pipeline extract --dataset manifest --manifest clips.csv --out cache/mine.h5
     python -m pipeline extract --dataset meld --extractors text_bert --set text_bert.model=roberta-base
     """
     from pipeline import extraction
     from pipeline.config import with_settings
-    from pipeline.terminal import ExtractionProgress, show_extraction
+    from pipeline.forecast import forecast
+    from pipeline.terminal import ExtractionProgress, show_extraction, show_forecast
     by_owner = settings_by_owner(settings)
     corpus = open_dataset(dataset, root, splits, manifest, allow_outside, by_owner.pop(dataset, {}))
     config = with_options(extraction.ExtractConfig(), options)
     config = with_options(config, {"limits": with_settings(config.limits, by_owner.pop("decode", {}), owner="decode")})
+    store, names = out or Path("cache") / f"{dataset}.h5", extractors or extraction.DEFAULT_EXTRACTORS
+    if dry_run:
+        show_forecast(forecast(corpus, store, extractors=names, settings=by_owner, config=config))
+        return 0
     with ExtractionProgress() as progress:
-        report = extraction.extract(corpus, out or Path("cache") / f"{dataset}.h5",
-                                    extractors=extractors or extraction.DEFAULT_EXTRACTORS, settings=by_owner,
-                                    config=config, progress=progress)
+        report = extraction.extract(corpus, store, extractors=names, settings=by_owner, config=config,
+                                    progress=progress)
     show_extraction(report)
     click.echo(report.store)
     return EXIT_CLIPS_FAILED if report.failures else 0
