@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.clip import Clip
-from pipeline.media import SAMPLE_RATE_HZ
+from pipeline.media import SAMPLE_RATE_HZ, FrameFile
 from pipeline.probe import Probe, complaints, first_words
 
 _COUNTS = re.compile(r"Input stream #0:(\d+) \((?:video|audio)\): (\d+) packets read.*?; \d+ frames decoded"
@@ -38,7 +38,7 @@ class Decoded:
         exit_code: of the process.
     """
 
-    frames: tuple[np.ndarray, ...] = ()
+    frames: tuple[np.ndarray | FrameFile, ...] = ()
     num_wanted: tuple[int, ...] = ()
     sound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     num_samples: int = 0

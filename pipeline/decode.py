@@ -8,6 +8,8 @@ before decoding, so that the frames of snippets can be chosen inside ffmpeg and 
 from __future__ import annotations
 
 import math
+import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +22,10 @@ from pipeline.clip import Clip
 from pipeline.config import setting
 from pipeline.damage import Decoded, damages
 from pipeline.media import SAMPLE_RATE_HZ, FrameBuffer, FrameRequest, Frames, Media
-from pipeline.pipes import ByteSink, FrameSink, run_reading
+from pipeline.pipes import BufferSink, ByteSink, SampleBuffer, run_reading
 from pipeline.probe import (
-    Probe, child_environment, clip_error, ffmpeg_path, ffmpeg_version, input_options, probe, quoted, source_url,
+    MESSAGE_BYTES, PROCESS_BYTES, Probe, child_environment, clip_error, ffmpeg_path, ffmpeg_version, input_options,
+    messages, probe, quoted, source_url,
 )
 
 __all__ = ["DECODE_VERSION", "Damage", "DecodeLimits", "Probe", "ffmpeg_path", "ffmpeg_version", "frame_count",
@@ -42,7 +45,9 @@ _PREROLL_SECONDS = 1.0
 _UNSEEKABLE = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v", "aac", "ac3", "eac3")
 # The resampler gives nothing for sounds shorter than its filter: they are lengthened and cut again.
 _SHORT_SAMPLES = SAMPLE_RATE_HZ // 10
-_MESSAGE_BYTES = 2 ** 18
+# Stands for the file while ffmpeg-python builds the command: it refuses names that are not UTF-8.
+_PLACE = "file:source"
+_REFUSED_SIZE = re.compile(r"Picture size (\d+)x(\d+) (?:is invalid|exceeds)")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class DecodeLimits:
     max_frame_pixels: int = setting(2 ** 26, "larger pictures are refused (8192 x 8192)", machine=True)
     memory_bytes: int = setting(2 ** 29, "decoded frames of one clip beyond this go to a temporary file", machine=True)
     max_bytes: int = setting(2 ** 35, "clips whose decoded frames need more than this are refused", machine=True)
+    process_bytes: int = setting(PROCESS_BYTES, "memory that ffmpeg may take (Linux)", machine=True)
 
 
 def frame_count(end_seconds: float, rate_hz: float) -> int:
@@ -131,7 +137,8 @@ def read_media(clip: Clip, frames: tuple[FrameRequest, ...], *, waveform: bool, 
         empty = {request: _no_frames(request) for request in requests}
         return Media(clip.clip_id, empty, np.zeros(0, np.float32) if waveform else None, clip.text)
     found = probe(clip.source, start_seconds=clip.start_seconds, stop_seconds=clip.stop_seconds,
-                  max_pixels=limits.max_frame_pixels, timeout_seconds=limits.timeout_seconds)
+                  max_pixels=limits.max_frame_pixels, max_seconds=limits.max_duration_seconds,
+                  timeout_seconds=limits.timeout_seconds, memory_bytes=limits.process_bytes)
     _check_limits(clip, found, limits)
     wanted = [_wanted(request, found) for request in requests if found.video_span[1] > 0]
     num_samples = round(found.audio_span[1] * SAMPLE_RATE_HZ) if waveform and found.audio_span[1] > 0 else 0
@@ -145,10 +152,12 @@ def read_media(clip: Clip, frames: tuple[FrameRequest, ...], *, waveform: bool, 
                                      num_frames=want.num_frames if len(rows) else 0, source_size=found.size)
                 for want, rows in zip(wanted, decoded.frames)}
     # Where the sound starts anew midway, what follows stands at wrong times: it lies behind the promised end.
-    sound = np.clip(decoded.sound[:num_samples] if hurt else decoded.sound, -1, 1) if waveform else None
-    if sound is not None and np.isnan(sound).any():
-        raise clip_error(f"{quoted(clip.source)} holds samples that are no numbers (NaN); expected sound in [-1, 1]:"
-                         " write the file again")
+    sound = (decoded.sound[:num_samples] if hurt else decoded.sound) if waveform else None
+    if sound is not None:
+        np.clip(sound, -1, 1, out=sound)
+        if len(sound) and np.isnan(sound.min()):
+            raise clip_error(f"{quoted(clip.source)} holds samples that are no numbers (NaN); expected sound in"
+                             " [-1, 1]: write the file again")
     return Media(clip.clip_id, {request: pictures.get(request) or _no_frames(request) for request in requests}, sound,
                  clip.text, duration_seconds=found.end_seconds, notes=(*hurt, *_notes(found)))
 
@@ -168,18 +177,20 @@ def _wanted(request: FrameRequest, found: Probe) -> _Wanted:
 
 def _check_limits(clip: Clip, found: Probe, limits: DecodeLimits) -> None:
     name = quoted(clip.source or Path())
-    if found.end_seconds <= 0:
-        whole = clip.start_seconds == 0
-        raise clip_error(f"{name} has a stream but not one packet of picture or sound; expected a recording: fetch it"
-                         " again" if whole else f"{name} has nothing from {clip.start_seconds:g} s on, where clip"
-                         f" {clip.clip_id} starts; expected a start inside the file: check the clip's times")
-    if found.end_seconds > limits.max_duration_seconds:
-        raise clip_error(f"{name} lasts {found.end_seconds:.0f} s, over the limit of {limits.max_duration_seconds:g} s;"
-                         " cut it into clips with start and end, or --set decode.max_duration_seconds=MORE")
-    pixels = found.size[0] * found.size[1]
+    # So large that ffmpeg refuses to look on: then the probe has no size to tell.
+    refused = next((match for word in found.complaints if (match := _REFUSED_SIZE.search(word))), None)
+    pixels = int(refused[1]) * int(refused[2]) if refused else found.size[0] * found.size[1]
     if pixels > limits.max_frame_pixels:
-        raise clip_error(f"{name} has pictures of {pixels} pixels, over the limit of {limits.max_frame_pixels};"
+        raise clip_error(f"{name} has pictures of {pixels:,} pixels, over the limit of {limits.max_frame_pixels:,};"
                          " scale them down or --set decode.max_frame_pixels=MORE")
+    if found.end_seconds <= 0:
+        raise clip_error(f"{name} has a stream but not one packet of picture or sound; expected a recording: fetch"
+                         " it again" if clip.start_seconds == 0 else f"{name} has nothing from"
+                         f" {clip.start_seconds:g} s on, where clip {clip.clip_id} starts; expected a start inside the"
+                         " file: check the clip's times")
+    if found.end_seconds > limits.max_duration_seconds:
+        raise clip_error(f"{name} lasts longer than the limit of {limits.max_duration_seconds:g} s; cut it into clips"
+                         " with start and end, or --set decode.max_duration_seconds=MORE")
     if found.video_span[1] > 0 and not pixels:
         raise clip_error(f"{name} is damaged: its video stream states no picture size; fetch it again")
 
@@ -193,29 +204,28 @@ def _run(clip: Clip, found: Probe, wanted: Sequence[_Wanted], num_samples: int, 
         raise clip_error(f"{name} decodes to {total / 2 ** 30:.1f} GiB of frames, over the limit of"
                          f" {limits.max_bytes / 2 ** 30:.1f} GiB; cut it into clips with start and end, or"
                          " --set decode.max_bytes=MORE")
-    memory, sinks = limits.memory_bytes, []
+    memory, buffers = limits.memory_bytes, list[FrameBuffer]()
     try:
         for want in wanted:
             buffer = FrameBuffer(len(want.indices), *want.size, memory_bytes=memory)
             memory -= buffer.num_bytes if buffer.in_memory else 0
-            sinks.append(FrameSink(buffer))
+            buffers.append(buffer)
         # A second of room beyond what the packets promise shows sound that comes out too long.
-        sound = ByteSink(4 * (num_samples + SAMPLE_RATE_HZ))
-        words = ByteSink(_MESSAGE_BYTES, tail_bytes=_MESSAGE_BYTES)
+        sound = SampleBuffer(num_samples + SAMPLE_RATE_HZ if num_samples else 0)
+        words = ByteSink(MESSAGE_BYTES, tail_bytes=MESSAGE_BYTES)
         exit_code = run_reading(
             lambda pipes: command(clip, found, wanted, num_samples, pipes, limits=limits),
-            [*sinks, sound] if num_samples else sinks, words, timeout_seconds=limits.timeout_seconds,
-            environment=child_environment())
+            [*map(BufferSink, buffers), *([BufferSink(sound)] if num_samples else [])], words,
+            timeout_seconds=limits.timeout_seconds, environment=child_environment(), memory_bytes=limits.process_bytes)
     except TimeoutError as error:
         raise clip_error(f"{name}: ffmpeg gave no end within {limits.timeout_seconds:g} s and was stopped; try again,"
                          " or --set decode.timeout_seconds=MORE", kind="passing") from error
     except OSError as error:
         raise clip_error(f"{name}: {error.strerror} while decoding {total / 2 ** 30:.1f} GiB of frames; check memory,"
-                         " open files and the room in the temporary folder (TMPDIR)", kind="passing") from error
-    frames = tuple(sink.buffer.finish() for sink in sinks)
-    samples = np.frombuffer(sound.finish()[:sound.num_bytes // 4 * 4], np.float32)
-    return Decoded(frames, tuple(len(want.indices) for want in wanted), samples, num_samples,
-                   words.finish().decode(errors="replace"), exit_code)
+                         f" open files and the room in {tempfile.gettempdir()}, or name another folder by TMPDIR",
+                         kind="passing") from error
+    return Decoded(tuple(buffer.finish() for buffer in buffers), tuple(len(want.indices) for want in wanted),
+                   sound.finish(), num_samples, messages(words, clip.source), exit_code)
 
 
 def command(clip: Clip, found: Probe, wanted: Sequence[_Wanted], num_samples: int, pipes: Sequence[int], *,
@@ -232,7 +242,7 @@ def command(clip: Clip, found: Probe, wanted: Sequence[_Wanted], num_samples: in
     if wanted:
         # A change of the picture's size then reaches the scaler; otherwise the frame grid would start again.
         options["reinit_filter:v"] = 0
-    source = ffmpeg.input(source_url(clip.source), **options)
+    source = ffmpeg.input(_PLACE, **options)
     outputs = []
     if wanted:
         parts = source[str(found.video_stream)].filter_multi_output("split", len(wanted))
@@ -244,7 +254,8 @@ def command(clip: Clip, found: Probe, wanted: Sequence[_Wanted], num_samples: in
         outputs.append(ffmpeg.output(source[str(found.audio_stream)], f"pipe:{pipes[-1]}", f="f32le", af=chain))
     settings = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+verbose",
                 "-filter_complex_threads", "1")
-    return list(ffmpeg.merge_outputs(*outputs).global_args(*settings).compile(cmd=ffmpeg_path()))
+    words = ffmpeg.merge_outputs(*outputs).global_args(*settings).compile(cmd=ffmpeg_path())
+    return [source_url(clip.source) if word == _PLACE else word for word in words]
 
 
 def _sound_filters(clip: Clip, num_samples: int) -> str:

@@ -6,6 +6,7 @@
     ├── UsageError           exit 2: an unknown name, a setting of the wrong type, options that contradict
     ├── DatasetError         an annotation file that is missing or malformed
     ├── WeightsError         a network's weights cannot be had
+    ├── FetchError           a file cannot be fetched, or is not the one that was published
     ├── StoreError           a feature file that cannot be read, or does not hold what is asked for
     ├── TrainingError        data that nothing can be learnt from
     └── ClipError            one clip's trouble: recorded, and the run goes on (exit 3 at its end)
@@ -44,6 +45,10 @@ class DatasetError(PipelineError):
 
 class WeightsError(PipelineError):
     """A network's weights are neither here nor to be had."""
+
+
+class FetchError(PipelineError):
+    """A file cannot be fetched from its publisher, or what came is not what was published."""
 
 
 class StoreError(PipelineError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,9 +56,28 @@ def shot_cuts(thumbnails: np.ndarray, *, least_change: float = 12.0, ratio: floa
     Returns:
         int64 (K,), rising, each above 0.
     """
-    if len(thumbnails) < 3:
+    return cuts_of(changes([thumbnails]), least_change=least_change, ratio=ratio)
+
+
+def changes(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean absolute difference between each grey picture and the next, float32 (T - 1,).
+
+    Args:
+        blocks: all pictures in order, (n, h, w) at a time.
+    """
+    parts, last = [np.zeros(0, np.float32)], None
+    for block in blocks:
+        block = block.astype(np.float32)
+        joined = block if last is None else np.concatenate([last, block])
+        parts.append(np.abs(np.diff(joined, axis=0)).mean((1, 2)))
+        last = block[-1:]
+    return np.concatenate(parts)
+
+
+def cuts_of(change: np.ndarray, *, least_change: float = 12.0, ratio: float = 3.0) -> np.ndarray:
+    """:func:`shot_cuts` from the :func:`changes` of the pictures."""
+    if len(change) < 2:
         return np.zeros(0, np.int64)
-    change = np.abs(np.diff(thumbnails.astype(np.float32), axis=0)).mean((1, 2))
     padded = np.pad(change, 8, constant_values=np.nan)
     neighbours = np.delete(np.lib.stride_tricks.sliding_window_view(padded, 17), 8, axis=1)
     around = np.nanmedian(neighbours, axis=1)

@@ -1,34 +1,44 @@
-"""What a store holds, in numbers."""
+"""What a store holds, in numbers; how it was made, and how to make it again."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from pipeline.store import STATUSES, FeatureStore
+from pipeline.errors import StoreError
+from pipeline.layout import FAILURE_COLUMNS, STATUSES
+from pipeline.store import FeatureStore
+
+COMMAND = ["python", "-m", "pipeline"]  # what every command line of this program begins with
 
 
 def summarise(store: FeatureStore) -> dict[str, Any]:
     """Counts of everything in a store, in JSON's types.
 
     Returns:
-        ``{"path", "dataset", "format_version", "created", "pipeline_version", "licence", "clips": count, "splits":
-        {split: count}, "tasks": {task: {class: count, "unlabelled": count}, or of a regression {"mean", "sd",
-        "unlabelled"}}, "features": {name: {"modality", "row_shape", "done", "empty", "failed", "missing", "rows",
-        "megabytes", "weights", "fingerprint", "digest"}}, "failures": [{"clip", "feature", "stage", "kind",
-        "message"}]}``.
+        ``{"path", "dataset", "format_version", "created", "pipeline_version", "licence", "clips": count,
+        "unpacked_shards": count, "splits": {split: count}, "tasks": {task: {class: count, "unlabelled": count}, or of
+        a regression {"mean", "sd", "unlabelled"}}, "features": {name: {"modality", "row_shape", "done", "empty",
+        "failed", "missing", "rows", "megabytes", "weights", "fingerprint", "digest"}}, "failures": [{"clip", "feature",
+        "stage", "kind", "message"}], "requests": [the runs that made it, oldest first] or None where it is unknown}``.
     """
+    failures = store.failure_columns()
+    splits = Counter(np.asarray(store.encoded("split")).tolist())
     return {
         "path": str(store.path), "dataset": store.corpus.name,
         "format_version": store.attributes["format_version"], "created": store.created,
         "pipeline_version": store.attributes.get("pipeline_version", "unknown"), "licence": store.corpus.licence,
-        "clips": store.num_clips, "splits": dict(Counter(store.column("split").tolist())),
+        "clips": store.num_clips, "unpacked_shards": store.num_shards,
+        "splits": {split.decode("utf-8", "replace"): count for split, count in splits.items()},
         "tasks": {task.name: _label_counts(store, task.name, task.classes) for task in store.corpus.tasks},
         "features": {name: _feature_counts(store, name) for name in store.features},
-        "failures": [{"clip": row.clip_id, "feature": row.feature, "stage": row.stage, "kind": row.kind,
-                      "message": row.message} for row in store.failures.itertuples()],
+        "failures": [dict(zip(("clip", *FAILURE_COLUMNS[1:]), row, strict=True)) for row in zip(
+            *(failures[name].tolist() for name in FAILURE_COLUMNS), strict=True)],
+        "requests": store.requests or None,
     }
 
 
@@ -37,16 +47,122 @@ def _label_counts(store: FeatureStore, task: str, classes: tuple[str, ...]) -> d
     if classes:
         counts = np.bincount(labels[labels >= 0], minlength=len(classes))
         return {**dict(zip(classes, counts.tolist(), strict=True)), "unlabelled": int((labels < 0).sum())}
-    known = labels[~np.isnan(labels)]
+    known = labels[np.isfinite(labels)].astype(np.float64)
     return {"mean": float(known.mean()) if len(known) else None, "sd": float(known.std()) if len(known) else None,
-            "unlabelled": int(np.isnan(labels).sum())}
+            "unlabelled": len(labels) - len(known)}
 
 
 def _feature_counts(store: FeatureStore, name: str) -> dict[str, Any]:
-    head, statuses = store.head(name), Counter(store.status(name).tolist())
+    head = store.head(name)
+    counts = np.bincount(store.status_codes(name), minlength=len(STATUSES)).tolist()
     size = int(np.prod(head["row_shape"])) * np.dtype(head["dtype"]).itemsize * head["num_rows"]
-    weights = sorted({record["source"] for record in head["recipe"].get("weights", [])})
+    weights = sorted({str(record.get("source", "unknown")) for record in _weights(head["recipe"])})
     return {"modality": head["modality"], "row_shape": list(head["row_shape"]),
-            **{status: statuses.get(status, 0) for status in STATUSES}, "rows": head["num_rows"],
+            **dict(zip(STATUSES[1:] + STATUSES[:1], counts[1:] + counts[:1], strict=True)), "rows": head["num_rows"],
             "megabytes": round(size / 1e6, 3), "weights": " ".join(weights) or "none",
             "fingerprint": head["fingerprint"], "digest": store.digest(name)}
+
+
+def _weights(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = recipe.get("weights", [])
+    return [record for record in found if isinstance(record, Mapping)] if isinstance(found, list) else []
+
+
+def recipes(store: FeatureStore) -> dict[str, Any]:
+    """How everything in a store was made, in JSON's types.
+
+    Returns:
+        ``{"path", "dataset", "features": {name: recipe}, "requests": [the runs that made it, oldest first] or None
+        where it is unknown}``; ``docs/format.md`` says what stands in them.
+    """
+    return {"path": str(store.path), "dataset": store.corpus.name,
+            "features": {name: store.recipe(name) for name in store.features}, "requests": store.requests or None}
+
+
+def recipe_lines(store: FeatureStore) -> Iterator[str]:
+    """:func:`recipes` for people: one line for each thing that is known, indented by what it belongs to."""
+    yield printable(f"{store.path}: {store.corpus.name}, {store.num_clips} clips")
+    for name in store.features:
+        yield ""
+        yield printable(name)
+        yield from _lines(store.recipe(name), depth=1)
+    for number, request in enumerate(store.requests, 1):
+        yield ""
+        yield f"run {number} of {len(store.requests)}"
+        yield from _lines({**request, "command": _shown_command(request)}, depth=1)
+    if not store.requests:
+        yield ""
+        yield "the command that made it: unknown, the store does not say"
+
+
+def _shown_command(request: Mapping[str, Any]) -> object:
+    words = request.get("command")
+    return " ".join(map(_quoted, words)) if _is_words(words) else words
+
+
+def _lines(value: Mapping[str, Any], depth: int) -> Iterator[str]:
+    for name, item in value.items():
+        start = f"{'  ' * depth}{printable(str(name))}:"
+        if isinstance(item, Mapping) and item:
+            yield start
+            yield from _lines(item, depth + 1)
+        elif isinstance(item, list) and any(isinstance(part, (Mapping, list)) for part in item):
+            yield start
+            yield from _lines({str(number): part for number, part in enumerate(item, 1)}, depth + 1)
+        else:
+            yield f"{start} {printable(_plain(item))}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    words = {"None": "none", "True": "yes", "False": "no", "{}": "none", "": "none"}
+    return words.get(str(value), str(value))
+
+
+def command_lines(store: FeatureStore) -> list[str]:
+    """The commands that make a store again, oldest first, quoted for a shell.
+
+    Raises:
+        StoreError: the store does not say, or was not made from the command line.
+    """
+    if not store.requests:
+        raise StoreError(f"{store.path} does not say by which command it was made; see the settings of its features"
+                         f" with: python -m pipeline inspect --recipe {store.path}")
+    lines = []
+    for request in store.requests:
+        words = request.get("command")
+        if not _is_words(words) or words[:3] != COMMAND:
+            raise StoreError(f"{store.path} was made by a run that was not a command of this program (it says"
+                             f" {printable(repr(words))[:200]}); see its settings with: python -m pipeline inspect"
+                             f" --recipe {store.path}")
+        lines.append(" ".join(map(_quoted, words)))
+    return lines
+
+
+def _is_words(words: object) -> TypeGuard[list[str]]:
+    return isinstance(words, list) and bool(words) and all(isinstance(word, str) for word in words)
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell; what a terminal would not show goes into bash's ``$'…'``."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = "".join(character if character.isprintable() and character not in "'\\" else "".join(
+        f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape")) for character in word)
+    return f"$'{escaped}'"
+
+
+def printable(text: str) -> str:
+    """Text with what a terminal would obey instead of show written as ``\\x1b``, and so on."""
+    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode()
+                   for character in text)
+
+
+def shown(value: Any) -> Any:
+    """A summary with all its text :func:`printable`; files from elsewhere may hold anything."""
+    if isinstance(value, Mapping):
+        return {printable(str(name)): shown(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shown(item) for item in value]
+    return printable(value) if isinstance(value, str) else value

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.clip import Task
 from pipeline.errors import StoreError
+from pipeline.shards import open_store
 from pipeline.store import FeatureStore
 
 # One feature of each group is a model's input unless the user names the inputs: what is said, how, and what is seen.
@@ -167,7 +168,7 @@ def open_stores(paths: Path | Sequence[Path]) -> JoinedStores:
         StoreError: one cannot be read, or they do not go together.
     """
     several = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    return JoinedStores([FeatureStore(path) for path in several])
+    return JoinedStores([open_store(path) for path in several])
 
 
 def is_labelled(labels: np.ndarray) -> np.ndarray:

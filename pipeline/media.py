@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import errno
 import math
 import os
 import tempfile
@@ -11,9 +13,11 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.errors import ClipError
 from pipeline.windows import Snippets
 
 SAMPLE_RATE_HZ = 16_000
+_PART_BYTES = 2 ** 20  # of frames that go to a file, in memory at a time
 TimesKind = Literal["measured", "proportional", "none"]
 
 
@@ -78,10 +82,10 @@ class Frames:
         source_size: (height, width) of the upright source picture.
     """
 
-    def __init__(self, values: np.ndarray, indices: np.ndarray, *, rate_hz: float, num_frames: int,
+    def __init__(self, values: np.ndarray | FrameFile, indices: np.ndarray, *, rate_hz: float, num_frames: int,
                  source_size: tuple[int, int]) -> None:
-        if values.ndim != 4 or values.shape[3] != 3 or values.dtype != np.uint8:
-            raise ValueError(f"frames are uint8 (T, H, W, 3), found {values.dtype} {values.shape}")
+        if len(values.shape) != 4 or values.shape[3] != 3 or getattr(values, "dtype", np.uint8) != np.uint8:
+            raise ValueError(f"frames are uint8 (T, H, W, 3), found {getattr(values, 'dtype', '')} {values.shape}")
         if indices.shape != (len(values),):
             raise ValueError(f"{len(values)} frames with indices of shape {indices.shape}")
         self._values = values
@@ -107,8 +111,12 @@ class Frames:
         return (np.stack([self.indices, self.indices + 1], axis=1) / self.rate_hz).astype(np.float32)
 
     def take(self, rows: np.ndarray | slice) -> np.ndarray:
-        """Some frames by their row in this object, uint8 (N, H, W, 3)."""
-        return np.asarray(self._values[rows])
+        """Some frames by their row in this object, uint8 (N, H, W, 3).
+
+        Raises:
+            ClipError: passing, the disk that holds them does not give them back.
+        """
+        return self._values.read(rows) if isinstance(self._values, FrameFile) else np.asarray(self._values[rows])
 
     def at(self, grid_indices: np.ndarray) -> np.ndarray:
         """Rows (T of this object) that show the given places of the grid, int64; past the end the last is held."""
@@ -120,13 +128,87 @@ class Frames:
             yield start, self.take(slice(start, start + size))
 
 
+class _Descriptor:
+    """An open file that is closed with the last object that holds it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+class FrameFile:
+    """Frames in an unnamed file, read a few at a time, so that they never fill memory; a map's pages would.
+
+    The file's name is gone as soon as it is made: nothing of it outlives the process, however that ends.
+
+    Args:
+        shape: (T, H, W, 3).
+
+    Raises:
+        OSError: the disk has no room for all frames.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        with tempfile.TemporaryFile(prefix="frames-") as file:
+            self._file = _Descriptor(os.dup(file.fileno()))
+        if hasattr(os, "posix_fallocate"):  # a full disk shows now and not after an hour of decoding
+            os.posix_fallocate(self._file.number, 0, math.prod(shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def write(self, data: memoryview, offset: int) -> None:
+        """Put bytes at a place.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        while data:
+            written = os.pwrite(self._file.number, data, offset)
+            data, offset = data[written:], offset + written
+
+    def first(self, count: int) -> FrameFile:
+        """The same file, seen as its first frames."""
+        part = copy.copy(self)
+        part.shape = (count, *self.shape[1:])
+        return part
+
+    def read(self, rows: np.ndarray | slice) -> np.ndarray:
+        """Some frames, uint8 (N, H, W, 3).
+
+        Raises:
+            ClipError: passing, the disk does not give them back.
+        """
+        places = np.arange(len(self))[rows]
+        frames = np.empty((len(places), *self.shape[1:]), np.uint8)
+        frame_bytes = math.prod(self.shape[1:])
+        edges = np.flatnonzero(np.diff(places, prepend=-2, append=-2) != 1)  # of runs of neighbours
+        try:
+            for begin, end in zip(edges[:-1], edges[1:], strict=True):
+                self._fill(frames[begin:end].reshape(-1).data, int(places[begin]) * frame_bytes)
+        except OSError as error:
+            raise ClipError(f"{error.strerror} while reading decoded frames from {tempfile.gettempdir()}; check that"
+                            " disk, or name another folder by TMPDIR", stage="decode", kind="passing") from error
+        return frames
+
+    def _fill(self, room: memoryview, offset: int) -> None:
+        while room:
+            count = os.preadv(self._file.number, [room], offset)
+            if not count:
+                raise OSError(errno.EIO, "the file is shorter than it was")
+            room, offset = room[count:], offset + count
+
+
 class FrameBuffer:
-    """Room for a known number of frames, filled as they arrive; past a limit of bytes it lies in an unnamed file.
+    """Room for a known number of frames, filled as they arrive.
 
     Args:
         num_frames: most frames that will come.
         height, width: of each.
-        memory_bytes: larger buffers go to a temporary file, whose room is taken at once.
+        memory_bytes: larger buffers go to a :class:`FrameFile`.
 
     Raises:
         OSError: the disk has no room for the file.
@@ -137,29 +219,30 @@ class FrameBuffer:
         self.num_bytes = math.prod(shape)
         self.in_memory = self.num_bytes <= memory_bytes
         self.num_filled = 0
-        if self.in_memory:
-            self._values = np.empty(shape, np.uint8)
-        else:
-            with tempfile.TemporaryFile(prefix="frames-") as file:
-                # Writing to a map of a file that finds the disk full ends the process: so its room is taken now.
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, self.num_bytes)
-                else:
-                    file.truncate(self.num_bytes)
-                self._values = np.memmap(file, np.uint8, "r+", shape=shape)
+        self._frames = np.empty(shape, np.uint8) if self.in_memory else FrameFile(shape)
+        self._part = memoryview(bytearray(0 if self.in_memory else _PART_BYTES))
 
     def room(self) -> memoryview:
-        """The bytes that are still to be filled."""
-        return self._values.reshape(-1)[self.num_filled:].data
+        """Bytes that can be filled next; none when all frames are there."""
+        if isinstance(self._frames, np.ndarray):
+            return self._frames.reshape(-1)[self.num_filled:].data
+        return self._part[:self.num_bytes - self.num_filled]
 
     def advance(self, num_bytes: int) -> None:
-        """Count bytes that were written to the front of :meth:`room`."""
+        """Take over bytes that were written to the front of :meth:`room`.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if isinstance(self._frames, FrameFile):
+            self._frames.write(self._part[:num_bytes], self.num_filled)
         self.num_filled += num_bytes
 
-    def finish(self) -> np.ndarray:
-        """The whole frames that came, uint8 (T, H, W, 3): an array in memory, or a map of the file."""
-        frame_bytes = math.prod(self._values.shape[1:])
-        return self._values[:self.num_filled // frame_bytes if frame_bytes else 0]
+    def finish(self) -> np.ndarray | FrameFile:
+        """The whole frames that came, uint8 (T, H, W, 3)."""
+        frame_bytes = math.prod(self._frames.shape[1:])
+        count = self.num_filled // frame_bytes if frame_bytes else 0
+        return self._frames[:count] if isinstance(self._frames, np.ndarray) else self._frames.first(count)
 
 
 @dataclass(frozen=True)

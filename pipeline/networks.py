@@ -17,11 +17,11 @@ def weights_record(network: str, choice: str, official: Official) -> WeightsReco
     """The record of what :func:`build` would load.
 
     Raises:
-        WeightsError: see :func:`pipeline.weights.locate`.
+        WeightsError: see :func:`pipeline.weights.locate` and :func:`pipeline.weights.file_record`.
     """
     if choice == "random":
         return random_record(network, RANDOM_SEED)
-    return file_record(network, choice, locate(choice, official))
+    return file_record(network, choice, locate(choice, official), official.digest if choice == "pretrained" else "")
 
 
 def build(make: Callable[[], nn.Module], choice: str, official: Official) -> nn.Module:

@@ -1,30 +1,25 @@
-"""Writing feature files: clips and cells become one packed store; several stores become one."""
+"""Clips and cells become a store, and come back from one."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-import pipeline
-from pipeline.clip import Clip, Corpus, Label
-from pipeline.config import digest, to_json
-from pipeline.durable import replacing
+from pipeline.clip import Clip, Corpus, Label, Task
+from pipeline.columns import Column, encode_names, encode_texts
 from pipeline.errors import StoreError
 from pipeline.media import FeatureSequence, TimesKind
 from pipeline.store import (
-    CLIP_COLUMNS, FAILURE_COLUMNS, FORMAT, FORMAT_VERSION, NUMBER_COLUMNS, STATUSES, TEXT_COLUMNS, TIMES_KINDS,
-    FeatureStore,
+    CLIP_COLUMNS, FAILURE_COLUMNS, NUMBER_COLUMNS, STATUSES, TEXT_COLUMNS, TIMES_KINDS, FeatureStore,
 )
+from pipeline.writing import FeatureRows, write_file
 
 BLOCK_BYTES = 32 << 20  # rows are written in blocks of about this size, so that packing stays flat in memory
 
@@ -127,7 +122,8 @@ def rows_digest(sequence: FeatureSequence) -> str:
 
 
 def write_store(path: Path, *, corpus: Corpus, clips: Sequence[Clip], features: Mapping[str, FeatureData],
-                sources: Mapping[str, SourceRecord] | None = None, attributes: Mapping[str, Any] | None = None) -> Path:
+                sources: Mapping[str, SourceRecord] | None = None, attributes: Mapping[str, Any] | None = None,
+                requests: Sequence[Mapping[str, Any]] = ()) -> Path:
     """Write a packed store; the file appears whole or not at all.
 
     Args:
@@ -136,125 +132,90 @@ def write_store(path: Path, *, corpus: Corpus, clips: Sequence[Clip], features: 
         clips: the clip table, in this order.
         features: by name.
         sources: what each clip's file was, by clip id.
-        attributes: further values for the head of the file.
+        attributes: further text and numbers for the head of the file.
+        requests: the runs that made the store, oldest first, JSON types; see ``docs/format.md``.
 
     Returns:
         ``path``.
 
     Raises:
         StoreError: the folder cannot be written, or the disk is full.
-        ValueError: two clips have one id, a label is not one of its task's classes, a name of a feature has a slash in
-            it, or rows are not of the feature's shape and type.
+        ValueError: two clips have one id, a label is not one of its task's classes, a name of a feature is empty, not
+            printable, has a slash in it or begins with a dot, or rows are not of the feature's shape and type.
     """
     ids = [clip.clip_id for clip in clips]
     if len(set(ids)) != len(ids):
         raise ValueError("two clips have the same id")
-    if wrong := [name for name in features if not name or "/" in name or name.startswith(".")]:
-        raise ValueError(f"a feature's name is not empty, has no '/' and no '.' in front, found {wrong[0]!r}")
-    try:
-        with replacing(path) as output:
-            with h5py.File(output, "w", libver="v110", alignment_threshold=1, alignment_interval=4096) as file:
-                file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "dataset": corpus.name,
-                                   "corpus": json.dumps(to_json(corpus), ensure_ascii=False),
-                                   "pipeline_version": pipeline.__version__,
-                                   "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                                   **(attributes or {})})
-                _write_clips(file.create_group("clips"), clips, corpus, sources or {})
-                failures: list[dict[str, str]] = []
-                group = file.create_group("features")
-                for name in sorted(features):
-                    cells = {clip_id: features[name].cell(clip_id) for clip_id in ids}
-                    _write_feature(group.create_group(name), features[name], cells, check=output.check)
-                    failures += [{"clip_id": clip_id, "feature": name, **dataclasses.asdict(cell.failure)}
-                                 for clip_id, cell in cells.items() if cell.failure is not None]
-                table = file.create_group("failures")
-                for column in FAILURE_COLUMNS:
-                    write_column(table, column, [failure[column] for failure in failures])
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}; what was there before is unchanged. Check"
-                         " free space and permissions, then run the same command again") from error
-    return path
+    if wrong := [name for name in features if not name or "/" in name or name[0] == "." or not name.isprintable()]:
+        raise ValueError("a feature's name is printable, not empty, has no '/' and no '.' in front, found"
+                         f" {wrong[0]!r}")
+    return write_file(path, corpus=corpus, clips=clip_columns(clips, corpus, sources or {}), requests=requests,
+                      features=((name, _feature_rows(name, features[name], ids)) for name in sorted(features)),
+                      attributes=attributes)
 
 
-def _write_clips(group: h5py.Group, clips: Sequence[Clip], corpus: Corpus,
-                 sources: Mapping[str, SourceRecord]) -> None:
+def clip_columns(clips: Sequence[Clip], corpus: Corpus, sources: Mapping[str, SourceRecord]) -> dict[str, Column]:
+    """The clip table as its columns are stored, ``labels/TASK`` among them.
+
+    Raises:
+        ValueError: a label is not one of its task's classes.
+    """
     records = [sources.get(clip.clip_id, SourceRecord()) for clip in clips]
-    columns: dict[str, list[Any]] = {
+    lists: dict[str, list[Any]] = {
         "source": ["" if clip.source is None else str(clip.source) for clip in clips],
         "stop_seconds": [np.nan if clip.stop_seconds is None else clip.stop_seconds for clip in clips],
         "source_size": [record.size for record in records],
         "source_mtime_ns": [record.mtime_ns for record in records],
         "source_digest": [record.digest for record in records],
     }
+    columns: dict[str, Column] = {}
     for name in CLIP_COLUMNS:
-        write_column(group, name, columns[name] if name in columns else [getattr(clip, name) for clip in clips])
-    labels = group.create_group("labels")
-    for task in corpus.tasks:
-        found = [clip.labels.get(task.name) for clip in clips]
-        if task.classes:
-            places: dict[Label, int] = {label: index for index, label in enumerate(task.classes)}
-            unknown = {label for label in found if label is not None} - places.keys()
-            if unknown:
-                raise ValueError(f"task {task.name!r} has no class {sorted(map(str, unknown))[0]!r}")
-            labels.create_dataset(task.name, data=np.asarray([-1 if label is None else places[label]
-                                                              for label in found], np.int64))
+        values = lists[name] if name in lists else [getattr(clip, name) for clip in clips]
+        if name in NUMBER_COLUMNS:
+            columns[name] = np.asarray(values, NUMBER_COLUMNS[name])
         else:
-            labels.create_dataset(task.name, data=np.asarray([np.nan if label is None else label
-                                                              for label in found], np.float32))
+            columns[name] = encode_texts(values) if name in TEXT_COLUMNS else encode_names(values)
+    for task in corpus.tasks:
+        columns[f"labels/{task.name}"] = _label_column(task, [clip.labels.get(task.name) for clip in clips])
+    return columns
 
 
-def write_column(group: h5py.Group, name: str, values: list[Any]) -> None:
-    """Write one column: text as one run of bytes with offsets, names as fixed-length bytes, numbers as they are.
-
-    File names that are not UTF-8 stand in Python's text as lone surrogates; they come back as they were.
-    """
-    if name in NUMBER_COLUMNS:
-        group.create_dataset(name, data=np.asarray(values, NUMBER_COLUMNS[name]))
-        return
-    encoded = [value.encode("utf-8", "surrogatepass") for value in values]
-    if name in TEXT_COLUMNS or name == "message":
-        group.create_dataset(name, data=np.frombuffer(b"".join(encoded), np.uint8))
-        group.create_dataset(f"{name}_offsets", data=np.cumsum([0, *map(len, encoded)], dtype=np.int64))
-    else:
-        width = max([1, *map(len, encoded)])
-        group.create_dataset(name, data=np.asarray(encoded, f"S{width}"))
+def _label_column(task: Task, labels: list[Label | None]) -> np.ndarray:
+    if not task.classes:
+        return np.asarray([np.nan if label is None else label for label in labels], np.float32)
+    places: dict[Label, int] = {label: index for index, label in enumerate(task.classes)}
+    if unknown := {label for label in labels if label is not None} - places.keys():
+        raise ValueError(f"task {task.name!r} has no class {sorted(map(str, unknown))[0]!r}")
+    return np.asarray([-1 if label is None else places[label] for label in labels], np.int64)
 
 
-def _write_feature(group: h5py.Group, feature: FeatureData, cells: Mapping[str, Cell], *,
-                   check: Callable[[], None]) -> None:
-    recipe = to_json(feature.recipe)
-    group.attrs.update({"recipe": json.dumps(recipe, ensure_ascii=False), "modality": feature.modality,
-                        "fingerprint": recipe.get("fingerprint") or digest(recipe), "is_input": feature.is_input,
-                        "row_shape": np.asarray(feature.row_shape, np.int64)})
-    if feature.columns:
-        group.attrs["columns"] = np.asarray(feature.columns, h5py.string_dtype())
-    in_order = list(cells.values())
-    offsets = np.cumsum([0, *(cell.num_rows for cell in in_order)], dtype=np.int64)
-    group.create_dataset("offsets", data=offsets)
-    codes = {"status": [STATUSES.index(cell.status) for cell in in_order],
-             "times_kind": [TIMES_KINDS.index(cell.times_kind) for cell in in_order]}
-    for name, numbers in codes.items():
-        group.create_dataset(name, data=np.asarray(numbers, np.uint8))
-    group.create_dataset("digest", data=np.asarray([cell.digest.encode() for cell in in_order], "S32"))
-    group.create_dataset("input", data=np.asarray([cell.input.encode() for cell in in_order], "S32"))
-    num_rows = int(offsets[-1])
-    values = group.create_dataset("values", (num_rows, *feature.row_shape), feature.dtype)
-    times = group.create_dataset("times", (num_rows, 2), np.float32)
-    row = 0
-    for block in iter_blocks(_load(feature, clip_id, cell) for clip_id, cell in cells.items()):
-        stop = row + sum(len(sequence.values) for sequence in block)
-        values[row:stop] = np.concatenate([sequence.values for sequence in block])
-        times[row:stop] = np.concatenate([sequence.times for sequence in block])
-        row = stop
-        check()
+def _feature_rows(name: str, feature: FeatureData, ids: Sequence[str]) -> FeatureRows:
+    """A feature's cells as the arrays that are written; only one feature's are held at a time."""
+    counts, codes = np.zeros(len(ids), np.int64), np.zeros((2, len(ids)), np.uint8)
+    digests, inputs = np.zeros(len(ids), "S32"), np.zeros(len(ids), "S32")
+    failures: list[tuple[str, ...]] = []
+    for place, clip_id in enumerate(ids):
+        cell = feature.cell(clip_id)
+        counts[place] = cell.num_rows
+        codes[:, place] = STATUSES.index(cell.status), TIMES_KINDS.index(cell.times_kind)
+        digests[place], inputs[place] = cell.digest.encode(), cell.input.encode()
+        if cell.failure is not None:
+            failures.append((clip_id, name, *dataclasses.astuple(cell.failure)))
+    head = {"modality": feature.modality, "row_shape": feature.row_shape, "recipe": feature.recipe,
+            "dtype": feature.dtype, "columns": feature.columns, "is_input": feature.is_input}
+    blocks = iter_blocks(_load(feature, ids[place], int(counts[place])) for place in np.flatnonzero(counts).tolist())
+    return FeatureRows(head, counts, codes[0], codes[1], digests, inputs, (
+        (np.concatenate([sequence.values for sequence in block]),
+         np.concatenate([sequence.times for sequence in block])) for block in blocks), failures)
 
 
-def _load(feature: FeatureData, clip_id: str, cell: Cell) -> FeatureSequence:
+def _load(feature: FeatureData, clip_id: str, num_rows: int) -> FeatureSequence:
     """The rows of a cell, which are what the cell and the feature say; HDF5 would stretch a wrong shape to fit."""
-    if cell.load is None or not cell.num_rows:
-        return FeatureSequence.empty(feature.row_shape, feature.dtype)
-    rows = cell.load()
-    expected = (cell.num_rows, *feature.row_shape)
+    rows = feature.sequences.get(clip_id)
+    if rows is None:
+        load = feature.cells[clip_id].load
+        rows = load() if load is not None else FeatureSequence.empty(feature.row_shape, feature.dtype)
+    expected = (num_rows, *feature.row_shape)
     if rows.values.shape != expected or rows.values.dtype != feature.dtype:
         raise ValueError(f"rows of {clip_id} are {rows.values.dtype} {rows.values.shape}, expected {feature.dtype}"
                          f" {expected}")
@@ -306,22 +267,45 @@ def stored_clips(store: FeatureStore) -> list[Clip]:
     return clips
 
 
-def stored_cells(store: FeatureStore, feature: str) -> dict[str, Cell]:
+class StoredCells(Mapping[str, Cell]):
+    """The cells of one feature of a store by clip id, each made when it is asked for; rows stay in the file.
+
+    Args:
+        store: the store.
+        feature: the feature.
+
+    Raises:
+        StoreError: no such feature, or it is damaged.
+    """
+
+    def __init__(self, store: FeatureStore, feature: str) -> None:
+        self._store, self._feature = store, feature
+        self._there = store.status_codes(feature) != STATUSES.index("missing")
+        columns = store.failure_columns()
+        self._failures = {clip_id: Failure(*why) for clip_id, name, *why in zip(
+            *(columns[name].tolist() for name in FAILURE_COLUMNS), strict=True) if name == feature}
+
+    def __len__(self) -> int:
+        return int(self._there.sum())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store.column("clip_id")[self._there].tolist())
+
+    def __getitem__(self, clip_id: str) -> Cell:
+        place = self._store.find(clip_id)
+        if place is None or not self._there[place]:
+            raise KeyError(clip_id)
+        store, feature = self._store, self._feature
+        start, stop = store.offsets(feature)[place:place + 2].tolist()
+        return Cell(STATUSES[store.status_codes(feature)[place]], stop - start,
+                    functools.partial(store.cell, place, feature) if stop > start else None,
+                    store.cell_digests(feature)[place].decode(), store.input_digests(feature)[place].decode(),
+                    TIMES_KINDS[store.times_kinds(feature)[place]], self._failures.get(clip_id))
+
+
+def stored_cells(store: FeatureStore, feature: str) -> Mapping[str, Cell]:
     """The cells of one feature of a store by clip id; rows stay in the file until they are wanted."""
-    statuses = store.status(feature)
-    counts = np.diff(store.offsets(feature))
-    digests, inputs, kinds = store.cell_digests(feature), store.input_digests(feature), store.times_kinds(feature)
-    failures = {row["clip_id"]: Failure(row["stage"], row["kind"], row["message"])
-                for row in store.failures.to_dict("records") if row["feature"] == feature}
-    cells = {}
-    for index, clip_id in enumerate(store.column("clip_id").tolist()):
-        if statuses[index] == "missing":
-            continue
-        cells[clip_id] = Cell(
-            str(statuses[index]), int(counts[index]),
-            functools.partial(store.cell, index, feature) if counts[index] else None,
-            digests[index].decode(), inputs[index].decode(), TIMES_KINDS[kinds[index]], failures.get(clip_id))
-    return cells
+    return StoredCells(store, feature)
 
 
 def stored_sources(store: FeatureStore) -> dict[str, SourceRecord]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from pipeline.media import FrameBuffer
+import numpy as np
 
 _PIPE_BYTES = 2 ** 20  # the default of 64 KiB wakes both sides sixteen times as often
 _READ_BYTES = 2 ** 16
@@ -22,19 +24,52 @@ class Sink(Protocol):
         """Take what has arrived; 0 at the pipe's end."""
 
 
-class FrameSink:
-    """Bytes of frames, straight into a buffer; what comes when it is full is dropped."""
+class Buffer(Protocol):
+    """Room of a known size that fills from its front."""
 
-    def __init__(self, buffer: FrameBuffer) -> None:
-        self.buffer = buffer
+    def room(self) -> memoryview:
+        """Bytes that can be filled next; none when it is full."""
+
+    def advance(self, num_bytes: int) -> None:
+        """Take over bytes that were written to the front of :meth:`room`."""
+
+
+class BufferSink:
+    """Bytes straight into a buffer; what comes when it is full is dropped."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self._buffer = buffer
 
     def read(self, descriptor: int) -> int:
-        room = self.buffer.room()
+        room = self._buffer.room()
         if not len(room):
             return len(os.read(descriptor, _READ_BYTES))
         count = os.readv(descriptor, [room])
-        self.buffer.advance(count)
+        self._buffer.advance(count)
         return count
+
+
+class SampleBuffer:
+    """Room for float32 samples.
+
+    Args:
+        num_samples: most that will come.
+    """
+
+    def __init__(self, num_samples: int) -> None:
+        self._samples, self._num_filled = np.empty(num_samples, np.float32), 0
+
+    def room(self) -> memoryview:
+        """Bytes that can be filled next; none when it is full."""
+        return self._samples.view(np.uint8)[self._num_filled:].data
+
+    def advance(self, num_bytes: int) -> None:
+        """Take over bytes that were written to the front of :meth:`room`."""
+        self._num_filled += num_bytes
+
+    def finish(self) -> np.ndarray:
+        """The whole samples that came, float32 (S,)."""
+        return self._samples[:self._num_filled // 4]
 
 
 class ByteSink:
@@ -48,11 +83,6 @@ class ByteSink:
     def __init__(self, most_bytes: int, *, tail_bytes: int = 0) -> None:
         self._most, self._tail_bytes = most_bytes, tail_bytes
         self._head, self._tail = bytearray(), bytearray()
-
-    @property
-    def num_bytes(self) -> int:
-        """How many bytes are kept."""
-        return len(self._head) + len(self._tail)
 
     def read(self, descriptor: int) -> int:
         arrived = os.read(descriptor, _READ_BYTES)
@@ -68,7 +98,7 @@ class ByteSink:
 
 
 def run_reading(command: Callable[[Sequence[int]], list[str]], sinks: Sequence[Sink], errors: Sink, *,
-                timeout_seconds: float, environment: Mapping[str, str]) -> int:
+                timeout_seconds: float, environment: Mapping[str, str], memory_bytes: int) -> int:
     """Run a child and read all its outputs as they come; it never outlives this call.
 
     Args:
@@ -77,6 +107,7 @@ def run_reading(command: Callable[[Sequence[int]], list[str]], sinks: Sequence[S
         errors: where its standard error goes.
         timeout_seconds: the child is killed after this time.
         environment: of the child.
+        memory_bytes: that the child may ask for; beyond it finds memory full. Only Linux can set it.
 
     Returns:
         The child's exit code.
@@ -96,6 +127,7 @@ def run_reading(command: Callable[[Sequence[int]], list[str]], sinks: Sequence[S
             writers.append(writer)
         process = subprocess.Popen(command(writers), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, pass_fds=writers, env=dict(environment))
+        _limit_memory(process.pid, memory_bytes)
         while writers:
             os.close(writers.pop())
         assert process.stderr is not None
@@ -122,6 +154,16 @@ def _pipe() -> tuple[int, int]:
     except (ImportError, AttributeError, OSError):
         pass  # Only Linux sets a size, and may refuse it to users with many pipes; the default serves, slower.
     return reader, writer
+
+
+def _limit_memory(process: int, memory_bytes: int) -> None:
+    """A header of a few hundred bytes can promise millions of packets, and ffmpeg makes room for them."""
+    if sys.platform == "linux":
+        import resource
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        allowed = memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most)
+        with contextlib.suppress(ProcessLookupError):  # it may have ended already
+            resource.prlimit(process, resource.RLIMIT_DATA, (allowed, allowed))
 
 
 def _drain(sinks: Mapping[int, Sink], deadline: float) -> None:

@@ -12,12 +12,15 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import imageio_ffmpeg
 
 from pipeline.errors import ClipError, FailureKind, PipelineError
+from pipeline.packets import PacketSink, Span
+from pipeline.pipes import ByteSink, run_reading
 
 # Real containers and single pictures only. What is left out can name other files and addresses (concat, hls, dash, sdp,
 # imf, image2's patterns), draws from text (lavfi, svg, tty, subtitles) or reads devices.
@@ -30,6 +33,8 @@ FORMATS = ("mov", "matroska", "webm", "avi", "flv", "mpegts", "mpeg", "mpegvideo
 _PICTURES = ((b"\xff\xd8\xff", "jpeg_pipe"), (b"\x89PNG\r\n\x1a\n", "png_pipe"), (b"BM", "bmp_pipe"),
              (b"II*\0", "tiff_pipe"), (b"MM\0*", "tiff_pipe"), (b"P6", "ppm_pipe"), (b"P5", "pgm_pipe"))
 _LFS_POINTER = b"version https://git-lfs"
+MESSAGE_BYTES = 2 ** 18  # kept of the beginning of ffmpeg's messages, and as much of their end
+PROCESS_BYTES = 2 ** 31  # memory that ffmpeg may take; an 8192 x 8192 video needs a quarter of it
 
 _LEVEL = r"^(?:\[[^\]]* @ [^\]]*\] )*\[info\] "
 _INPUT = re.compile(_LEVEL + r"Input #0, (\S+), from", re.MULTILINE)
@@ -40,6 +45,11 @@ _SIZE = re.compile(r", (\d{1,6})x(\d{1,6})(?=[, \[]|$)")
 _SHAPE = re.compile(r"SAR (\d+):(\d+)")
 _FPS = re.compile(r", ([\d.]+)(k?) fps")
 _ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
+_GUESS = "detected only with low score"
+_REASONS = {
+    "Format not on whitelist": "it is a playlist, a script, a drawing or of a rare format; convert it to MP4 or WAV",
+    _GUESS: "its content looks like no recording, whatever its name says; fetch it again",
+    "moov atom not found": "its index is missing (moov atom not found): it is cut short; fetch it again"}
 _COMPLAINT = re.compile(r"^((?:\[[^\]]* @ [^\]]*\] )*)\[(warning|error|fatal|panic)\] (.*)$", re.MULTILINE)
 
 
@@ -151,6 +161,9 @@ def check_source(path: Path) -> bytes:
         ClipError: the path is missing, no file, empty, unreadable or a git-LFS pointer.
     """
     try:
+        if path.is_symlink() and not path.exists():
+            raise clip_error(f"{quoted(path)} is a link to nothing, or to itself; expected a link to a media file: make"
+                             " it anew and run again with --retry-failed")
         if path.is_dir():
             raise clip_error(f"{quoted(path)} is a folder; expected a video, audio or picture file")
         if not path.exists():
@@ -188,24 +201,26 @@ def source_url(path: Path) -> str:
 
 def input_options(*, max_pixels: int, demuxer: str | None = None) -> dict[str, object]:
     """Options before ``-i`` that keep a stranger's file from opening others or exhausting memory."""
-    options: dict[str, object] = {"protocol_whitelist": "file,pipe", "format_whitelist": ",".join(FORMATS),
+    options: dict[str, object] = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS),
                                   "max_pixels": max_pixels, "threads": 1}
     return {**options, "f": demuxer} if demuxer else options
 
 
-def probe(path: Path, *, start_seconds: float = 0.0, stop_seconds: float | None = None,
-          max_pixels: int = 2 ** 26, timeout_seconds: float = 600.0) -> Probe:
+def probe(path: Path, *, start_seconds: float = 0.0, stop_seconds: float | None = None, max_pixels: int = 2 ** 26,
+          max_seconds: float = math.inf, timeout_seconds: float = 600.0, memory_bytes: int = PROCESS_BYTES) -> Probe:
     """Look at a file, or at a stretch of it.
 
     Args:
         path: the file.
         start_seconds, stop_seconds: the stretch, half-open; stop None is the file's end.
         max_pixels: larger pictures are refused.
+        max_seconds: soon after this much of the stretch it is not read on.
         timeout_seconds: how long ffmpeg may take.
+        memory_bytes: that ffmpeg may take.
 
     Raises:
         ClipError: the file is missing, empty, a folder, a git-LFS pointer, no media file, or has neither picture nor
-            sound; or ffmpeg takes too long.
+            sound; or, passing, ffmpeg takes too long or cannot be started.
     """
     still = picture_format(check_source(path))
     command = [ffmpeg_path(), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info"]
@@ -216,37 +231,51 @@ def probe(path: Path, *, start_seconds: float = 0.0, stop_seconds: float | None 
     command += ["-i", source_url(path), "-map", "0:V:0?", "-map", "0:a:0?"]
     # A still is decoded: whether its EXIF turns it shows only then.
     command += ["-frames:v", "1", "-c:v", "rawvideo"] if still else ["-c", "copy", "-copyinkf"]
-    if stop_seconds is not None:
-        command += ["-t", f"{stop_seconds - start_seconds + 1:.6f}"]
-    try:
-        done = subprocess.run([*command, "-f", "framecrc", "pipe:1"], stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=timeout_seconds, check=False, env=child_environment())
-    except subprocess.TimeoutExpired as error:
-        raise clip_error(f"{quoted(path)}: ffmpeg was still reading it after {timeout_seconds:g} s; try again or raise"
-                         " the time-out", kind="passing") from error
-    said = done.stderr.decode(errors="replace")
     span = math.inf if stop_seconds is None else stop_seconds - start_seconds
-    found = parse_probe(said, done.stdout.decode(errors="replace"), span_seconds=span, is_picture=still is not None)
+    if min(span, max_seconds) < math.inf:
+        command += ["-t", f"{min(span, max_seconds) + 1:.6f}"]
+    packets, words = PacketSink(span), ByteSink(MESSAGE_BYTES, tail_bytes=MESSAGE_BYTES)
+    try:
+        run_reading(lambda pipes: [*command, "-f", "framecrc", f"pipe:{pipes[0]}"], [packets], words,
+                    timeout_seconds=timeout_seconds, environment=child_environment(), memory_bytes=memory_bytes)
+    except TimeoutError as error:
+        raise clip_error(f"{quoted(path)}: ffmpeg was still reading it after {timeout_seconds:g} s; try again, or --set"
+                         " decode.timeout_seconds=MORE", kind="passing") from error
+    except OSError as error:
+        raise clip_error(f"{quoted(path)}: {error.strerror} while starting ffmpeg; check memory and open files",
+                         kind="passing") from error
+    said = messages(words, path)
+    found = parse_probe(said, packets.spans, is_picture=still is not None)
     if found is None or (found.video_stream is None and found.audio_stream is None):
-        raise clip_error(f"{quoted(path)} is no video, sound or picture that can be read; ffmpeg says:"
-                         f" {first_words(complaints(said))}; expected a media file: fetch or convert it again")
+        raise clip_error(f"{quoted(path)} is no video, sound or picture that can be read: {_why(complaints(said))}")
     return found
 
 
-def parse_probe(said: str, packets: str, *, span_seconds: float = math.inf, is_picture: bool = False) -> Probe | None:
-    """Read ffmpeg's messages and its list of packets.
+def _why(words: tuple[str, ...]) -> str:
+    """Why a file is no media, and what to do."""
+    known = (reason for mark, reason in _REASONS.items() if any(mark in word for word in words))
+    return next(known, f"ffmpeg says {first_words(words)}; fetch or convert it again")
+
+
+def messages(words: ByteSink, path: Path) -> str:
+    """What ffmpeg said of a file, without the file's name: a line break in that could forge a message."""
+    name = bytes(63 if byte < 8 or 13 < byte < 32 else byte for byte in os.fsencode(source_url(path)))  # as ffmpeg does
+    return words.finish().replace(name, b"the file").decode(errors="replace")
+
+
+def parse_probe(said: str, spans: Mapping[str, Span], *, is_picture: bool = False) -> Probe | None:
+    """Read ffmpeg's messages.
 
     Args:
         said: its messages at ``level+info``.
-        packets: output of the ``framecrc`` muxer.
-        span_seconds: length of the stretch looked at.
+        spans: of the packets of ``"video"`` and ``"audio"``.
         is_picture: the file is a single picture, and its one frame was decoded.
 
     Returns:
         What the file holds; None when it could not be opened or is so little like media that ffmpeg only guesses.
     """
     opened, words = _INPUT.search(said), complaints(said)
-    if opened is None or any("detected only with low score" in word for word in words):
+    if opened is None or any(_GUESS in word for word in words):
         return None
     output = _OUTPUT.search(said, opened.end())
     head = said[opened.start():output.start() if output else len(said)]
@@ -256,7 +285,7 @@ def parse_probe(said: str, packets: str, *, span_seconds: float = math.inf, is_p
     rotation = _rotation(head, video)
     drawn = next((match for match in _STREAM.finditer(said, output.start()) if match[2] == "Video"), None
                  ) if is_picture and output else None
-    spans = packet_spans(packets, span_seconds)
+    picture, sound = (spans.get(kind, Span(0.0, 0.0, 0)) for kind in ("video", "audio"))
     rate = _FPS.search(video[3]) if video else None
     stated = _stated_seconds(head, words)
     return Probe(
@@ -265,9 +294,8 @@ def parse_probe(said: str, packets: str, *, span_seconds: float = math.inf, is_p
         fps=float(rate[1]) * (1000 if rate[2] else 1) if rate else 0.0,
         size=upright_size(drawn[3], 0.0) if drawn else upright_size(video[3], rotation) if video else (0, 0),
         rotation_degrees=rotation,
-        is_still=is_picture or (video is not None and audio is None and stated is None
-                                and spans.get("video", (0, 0, 0))[2] == 1),
-        video_span=spans.get("video", (0.0, 0.0, 0))[:2], audio_span=spans.get("audio", (0.0, 0.0, 0))[:2],
+        is_still=is_picture or (video is not None and audio is None and stated is None and picture.num_packets == 1),
+        video_span=picture[:2], audio_span=sound[:2],
         audio_decoder=tuple(re.findall(r"\b[a-z]\w{2,}", audio[3].split(",")[0])) if audio else (),
         num_other_streams=len(streams) - (video is not None) - (audio is not None), complaints=words)
 
@@ -308,31 +336,6 @@ def upright_size(description: str, rotation_degrees: float) -> tuple[int, int]:
     if across and down and 1 / 4 <= across / down <= 4:
         width = max(1, round(width * across / down))
     return (width, height) if round(rotation_degrees / 90) % 2 else (height, width)
-
-
-def packet_spans(packets: str, span_seconds: float = math.inf) -> dict[str, tuple[float, float, int]]:
-    """First start, last end (seconds, at most ``span_seconds``) and number of packets by ``"video"`` and ``"audio"``.
-
-    Packets that end before 0, ahead of the stretch, do not count.
-
-    >>> packet_spans("#tb 0: 1/25\\n#media_type 0: video\\n0, 0, 0, 1, 99, 0x0\\n0, 1, 1, 1, 99, 0x0\\n")
-    {'video': (0.0, 0.08, 2)}
-    """
-    units = {int(index): int(top) / int(bottom)
-             for index, top, bottom in re.findall(r"^#tb (\d+): (\d+)/(\d+)", packets, re.MULTILINE)}
-    kinds = {int(index): kind for index, kind in re.findall(r"^#media_type (\d+): (\w+)", packets, re.MULTILINE)}
-    starts, ends, counts = dict.fromkeys(units, math.inf), dict.fromkeys(units, 0.0), dict.fromkeys(units, 0)
-    for line in packets.splitlines():
-        if line.startswith("#") or line.count(",") < 4:
-            continue
-        index, _, shown, length, _ = (int(part) for part in line.split(",", 5)[:5])
-        start, end = shown * units[index], (shown + length) * units[index]
-        if end <= 0 < length or start >= span_seconds:
-            continue
-        starts[index], ends[index] = min(starts[index], start), max(ends[index], end)
-        counts[index] += 1
-    return {kinds[index]: (max(0.0, starts[index]), min(ends[index], span_seconds), counts[index])
-            for index in units if counts[index]}
 
 
 def complaints(said: str) -> tuple[str, ...]:

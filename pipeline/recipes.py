@@ -140,20 +140,21 @@ def check_same(name: str, stored: Mapping[str, Any], wanted: Mapping[str, Any], 
     """
     if stored.get("fingerprint") == wanted["fingerprint"]:
         return
-    differences = [f"{key}: {old!r} in the store, {new!r} now" for key, old, new in _differences(stored, wanted)]
+    differences = [f"{key}: {old!r} in the store, {new!r} now" for key, old, new in recipe_differences(stored, wanted)]
     raise StoreError(f"{place} holds {name} made in another way ({'; '.join(differences) or 'unknown difference'})."
                      f" Use --replace to compute it anew, or keep both: --extractors {name}@NAME --set {name}@NAME.…")
 
 
-def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any],
-                 prefix: str = "") -> list[tuple[str, Any, Any]]:
+def recipe_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any],
+                       prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """What two recipes do not share, as (setting, one value, the other); what never changes results is left out."""
     found: list[tuple[str, Any, Any]] = []
     for key in sorted(set(stored) | set(wanted)):
         old, new = stored.get(key), wanted.get(key)
         if old == new or key in ("made_with", "fingerprint"):
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += _differences(old, new, f"{prefix}{key}.")
+            found += recipe_differences(old, new, f"{prefix}{key}.")
         else:
             found.append((prefix + key, old, new))
     return found

@@ -21,6 +21,9 @@ import errno
 import json
 import os
 import pickle
+import re
+import struct
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -37,6 +40,15 @@ from pipeline.config import to_json
 from pipeline.errors import TrainingError
 
 CHECKPOINT_FORMAT = 1
+_MOST_JSON_BYTES = 2 ** 28
+# What a mangled pickle makes the unpickler raise, found by changing single bytes of whole ones.
+_UNPICKLING = (OSError, EOFError, MemoryError, RuntimeError, ArithmeticError, AssertionError, AttributeError,
+               LookupError, TypeError, ValueError, struct.error, pickle.UnpicklingError, zipfile.BadZipFile)
+# Parts of config.json: type and, of lists, the type of what is in them.
+_CONFIG: Mapping[str, tuple[type[Any], type | None]] = {
+    "features": (list, str), "dataset": (str, None), "model": (str, None), "model_config": (dict, None),
+    "inputs": (list, str), "tasks": (list, str), "select_by": (str, None), "seeds": (list, int),
+    "splits": (dict, None), "training": (dict, None), "notes": (list, str)}
 
 
 @dataclass(frozen=True)
@@ -88,18 +100,51 @@ class Checkpoint:
         values = load_tensors(path)
         if values.pop("format", None) != CHECKPOINT_FORMAT:
             raise TrainingError(f"{path} is not a checkpoint of format {CHECKPOINT_FORMAT}; train again")
-        tasks = tuple(Task(task["name"], tuple(task["classes"]),
-                           tuple(task["value_range"]) if task["value_range"] else None) for task in values.pop("tasks"))
-        shapes = {name: tuple(shape) for name, shape in values.pop("row_shapes").items()}
-        scales = {name: (float(mean), float(sd)) for name, (mean, sd) in values.pop("value_scale").items()}
-        return cls(tasks=tasks, row_shapes=shapes, value_scale=scales, **values)
+        try:
+            tasks = tuple(Task(task["name"], tuple(task["classes"]), tuple(task["value_range"])
+                               if task["value_range"] else None) for task in values.pop("tasks"))
+            shapes = {name: tuple(map(int, shape)) for name, shape in values.pop("row_shapes").items()}
+            scales = {name: (float(mean), float(sd)) for name, (mean, sd) in values.pop("value_scale").items()}
+            loaded = cls(tasks=tasks, row_shapes=shapes, value_scale=scales, **values)
+            loaded._check_layout()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise TrainingError(f"{path} has not the layout of a checkpoint ({type(error).__name__}: {error}); train"
+                                " again") from error
+        return loaded
+
+    def _check_layout(self) -> None:
+        """Are the parts of the right types, and no tensor larger than what the file holds of it?
+
+        Raises:
+            ValueError: one is not.
+        """
+        for name, kind in (("model", str), ("model_config", dict), ("inputs", dict), ("scaler", dict),
+                           ("training", dict), ("seed", int), ("epoch", int), ("state", dict)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} is a {type(getattr(self, name)).__name__}, not a {kind.__name__}")
+        for name, part in self.inputs.items():
+            if not {"modality", "row_shape", "fingerprint", "recipe"} <= part.keys():
+                raise ValueError(f"input {name!r} lacks a part")
+            if any(tuple(self.scaler[name][statistic].shape) != self.row_shapes[name] for statistic in ("mean", "sd")):
+                raise ValueError(f"the scaler of {name!r} is of another shape than its rows")
+        for name, value in (*self.state.items(), *((n, v) for part in self.scaler.values() for n, v in part.items())):
+            if not value.is_contiguous():  # one stored number can pretend to be any shape
+                raise ValueError(f"{name} is no plain tensor")
 
     def network(self) -> Model:
         """The network, in evaluation mode; torch's chance is left as it was.
 
         Raises:
             UsageError: its model is not here.
+            TrainingError: its settings or its parameters are not the model's.
         """
+        try:
+            with torch.device("meta"):  # takes no memory, whatever size the settings ask for
+                planned = build_model(self.model, self.model_config, self.row_shapes, self.tasks)
+            planned.load_state_dict(self.state, assign=True)
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+            raise TrainingError(f"the checkpoint of seed {self.seed} does not fit the model {self.model!r}"
+                                f" ({_first_line(error)}); train again") from error
         with torch.random.fork_rng(devices=[]):
             network = build_model(self.model, self.model_config, self.row_shapes, self.tasks)
         network.load_state_dict(self.state)
@@ -140,16 +185,30 @@ def load_tensors(path: Path) -> dict[str, Any]:
     """``torch.load`` of plain values and tensors only.
 
     Raises:
-        TrainingError: no such file, or it holds anything else.
+        TrainingError: no such file, no ordinary one, or it holds anything else.
     """
+    if path.exists() and not path.is_file():
+        raise TrainingError(f"{path} is not an ordinary file; expected a checkpoint that train wrote")
     if not path.is_file():
         raise TrainingError(f"there is no {path}; a finished run has one: python -m pipeline train --out {path.parent}")
     try:
-        loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise TrainingError(f"{path} is damaged or holds more than numbers and names"
-                            f" ({str(error).splitlines()[0]}); it is not loaded") from error
+        with zipfile.ZipFile(path) as archive:  # torch.save never packs: what unpacks to more was not made by it
+            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                raise zipfile.BadZipFile("it unpacks to more than its size")
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(loaded, dict) or not all(isinstance(name, str) for name in loaded):
+            raise TypeError("no values by name")
+    except _UNPICKLING as error:
+        raise TrainingError(f"{path} is damaged or holds more than numbers and names ({_first_line(error)}); it is not"
+                            " loaded: fetch it again or train again") from error
     return loaded
+
+
+def _first_line(error: BaseException) -> str:
+    """What went wrong, without torch's advice to load the file all the same."""
+    if called := re.search(r"GLOBAL (\S+)", str(error)):
+        return f"it would call {called[1]}"
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -166,23 +225,45 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a file of a run.
+    """Read a file of a run; of ``config.json`` the types of its parts are checked.
 
     Raises:
-        TrainingError: no such file, or not JSON.
+        TrainingError: no such file, not JSON, or not the layout that ``train`` writes.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} cannot be read ({error}); expected the folder of a run made by: python -m pipeline"
-                            " train") from error
+        if path.stat().st_size > _MOST_JSON_BYTES:
+            raise ValueError(f"it is larger than {_MOST_JSON_BYTES // 2 ** 20} MiB")
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if path.name == "config.json":
+            _check_config(values)
+        return values
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingError(f"{path} cannot be read ({_first_line(error)}); expected the folder of a run made by:"
+                            " python -m pipeline train") from error
+
+
+def _check_config(values: Any) -> None:
+    if not isinstance(values, dict):
+        raise ValueError("no parts by name")
+    for name, (kind, inner) in _CONFIG.items():
+        part = values.get(name)
+        if not isinstance(part, kind) or (inner and not all(isinstance(value, inner) for value in part)):
+            raise ValueError(f"its {name!r} is missing or of another type")
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:
-    """The lines of ``history.jsonl``, in order; none when there is no file yet."""
+    """The lines of ``history.jsonl``, in order; none when there is no file yet.
+
+    Raises:
+        TrainingError: it is no file of JSON lines.
+    """
     path = run / "history.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingError(f"{path} cannot be read ({_first_line(error)}); remove it, the scores do not need"
+                            " it") from error
 
 
 def write_history(run: Path, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -191,8 +272,15 @@ def write_history(run: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 
 
 def append_history(run: Path, line: Mapping[str, Any]) -> None:
-    """Add one epoch."""
-    with (run / "history.jsonl").open("a", encoding="utf-8") as file:
+    """Add one epoch.
+
+    Raises:
+        TrainingError: ``history.jsonl`` is a link: a folder from elsewhere may have it point to any file of the user.
+    """
+    path = run / "history.jsonl"
+    if path.is_symlink():
+        raise TrainingError(f"{path} is a link; expected a file of the run: remove it")
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
@@ -202,7 +290,7 @@ def seed_folders(run: Path) -> list[Path]:
     Raises:
         TrainingError: there is none.
     """
-    folders = [path.parent for path in run.glob("seed*/best.pt")]
+    folders = [path.parent for path in run.glob("seed*/best.pt") if re.fullmatch(r"seed\d{1,9}", path.parent.name)]
     if not folders:
         raise TrainingError(f"{run} holds no trained network (seed*/best.pt); make one with: python -m pipeline train"
                             f" --features STORE --out {run}")

@@ -99,6 +99,10 @@ class R3D18Extractor(Extractor):
         return R3D18.row_shape
 
     @property
+    def sources(self) -> tuple[weights.Published, ...]:
+        return (weights.R3D18,) if self.config.weights == "pretrained" else ()
+
+    @property
     def weights(self) -> tuple[weights.WeightsRecord, ...]:
         return (weights_record("r3d_18", self.config.weights, weights.R3D18),)
 

@@ -11,6 +11,8 @@ import torchaudio
 
 from pipeline.media import SAMPLE_RATE_HZ
 
+_BLOCK_WINDOWS = 2 ** 13  # at a time: their spectra take ten times the memory of their sound
+
 
 @dataclass(frozen=True)
 class MelSettings:
@@ -73,11 +75,16 @@ def log_mel(waveform: np.ndarray, settings: MelSettings = MelSettings()) -> np.n
     window, hop = window_and_hop(settings)
     fft = _fft_size(window)
     lead = (fft - window) // 2
-    padded = np.zeros((num_frames(len(waveform), settings) - 1) * hop + fft, np.float32)
-    padded[lead:lead + len(waveform)] = waveform
-    power = _mel_filter(settings)(torch.from_numpy(padded)).T / full_scale_power(window)
-    decibels = 10 * torch.log10(power.clamp_min(10 ** (settings.floor_db / 10)))
-    return decibels.contiguous().numpy()
+    num_windows = num_frames(len(waveform), settings)
+    levels = np.empty((num_windows, settings.bands), np.float32)
+    for start in range(0, num_windows, _BLOCK_WINDOWS):
+        stop = min(start + _BLOCK_WINDOWS, num_windows)
+        first, part = start * hop - lead, np.zeros((stop - 1 - start) * hop + fft, np.float32)
+        samples = waveform[max(0, first):first + len(part)]
+        part[max(0, -first):][:len(samples)] = samples
+        power = _mel_filter(settings)(torch.from_numpy(part)).T / full_scale_power(window)
+        levels[start:stop] = 10 * torch.log10(power.clamp_min(10 ** (settings.floor_db / 10)))
+    return levels
 
 
 def num_frames(num_samples: int, settings: MelSettings) -> int:

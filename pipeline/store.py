@@ -8,33 +8,30 @@ it is never changed in place. ``docs/format.md`` describes the layout.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+import importlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
-from pipeline.clip import Corpus, Task
+from pipeline.columns import Column, decode
 from pipeline.errors import StoreError
-from pipeline.media import FeatureSequence, TimesKind
+from pipeline.hdf5 import DAMAGE, Extent, Group, damaged, first_line, identity, opened, reading
+from pipeline.layout import (
+    CLIP_COLUMNS, FAILURE_COLUMNS, FEATURE_TYPES, FORMAT, FORMAT_VERSION, NAME_COLUMNS, NUMBER_COLUMNS,
+    STATUSES, TEXT_COLUMNS, TIMES_KINDS, corpus_from_json, feature_head, parse_json, read_column, requests_from,
+    table_extents,
+)
+from pipeline.media import FeatureSequence
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = "affect feature store"
-FORMAT_VERSION = 1
-STATUSES = ("missing", "done", "empty", "failed")
-TIMES_KINDS: tuple[TimesKind, ...] = ("measured", "proportional", "none")
-TEXT_COLUMNS = ("text", "source")
-NAME_COLUMNS = ("clip_id", "split", "group", "speaker", "dialogue")
-NUMBER_COLUMNS = {"turn": "int64", "start_seconds": "float64", "stop_seconds": "float64", "source_size": "int64",
-                  "source_mtime_ns": "int64"}
-CLIP_COLUMNS = (*NAME_COLUMNS, *TEXT_COLUMNS, *NUMBER_COLUMNS, "source_digest")
-FAILURE_COLUMNS = ("clip_id", "feature", "stage", "kind", "message")
-FEATURE_TYPES = {"values": ("float32", "uint8"), "times": ("float32",), "offsets": ("int64",), "status": ("uint8",),
-                 "times_kind": ("uint8",), "digest": ("S32",), "input": ("S32",)}
+    from pipeline.clip_dataset import ClipDataset
+
+__all__ = ["CLIP_COLUMNS", "FAILURE_COLUMNS", "FEATURE_TYPES", "FORMAT", "FORMAT_VERSION", "NAME_COLUMNS",
+           "NUMBER_COLUMNS", "STATUSES", "TEXT_COLUMNS", "TIMES_KINDS", "FeatureStore"]
 
 
 class FeatureStore:
@@ -54,46 +51,63 @@ class FeatureStore:
     FeatureSequence(values=float32(17, 768), times=proportional)
     """
 
+    num_shards = 0  #: finished shards beside the file that are not packed yet; see :func:`pipeline.shards.open_store`
+
     def __init__(self, path: str | Path) -> None:
-        self.path, self._identity = Path(path), _identity(Path(path))
-        with self._open() as file:
+        self.path, self.identity = Path(path), identity(Path(path))
+        self._begin()
+        with opened(self.path) as root:
             try:
-                self.attributes: dict[str, Any] = {key: _plain(value) for key, value in file.attrs.items()}
+                self.attributes |= root.attributes()
                 self._check_format()
-                self.corpus = _corpus_from_json(json.loads(self.attributes["corpus"]))
-                self.num_clips = int(_dataset(file, "clips/clip_id").shape[0])
-                features = _group(file, "features")
-                self._features = {name: _feature_head(_group(features, name), self.num_clips) for name in features}
+                self.corpus = corpus_from_json(parse_json(self.attributes["corpus"]))
                 self.created = str(self.attributes["created"])
-            except (KeyError, ValueError, TypeError, OSError, RuntimeError) as error:
-                raise self._damaged(f"its head: {_first_line(error)}") from error
+                self.requests = requests_from(self.attributes)
+                clips = root.group("clips")
+                self._table = table_extents(clips, self._column_names())
+                self.num_clips = self._table["clip_id"].shape[0]
+                features = root.group("features")
+                for name in features.names():
+                    self._add_feature(name, features.group(name))
+                self._failures = table_extents(root.group("failures"), FAILURE_COLUMNS)
+            except DAMAGE as error:
+                raise self._damaged(f"its head: {first_line(error)}") from error
+
+    def _begin(self) -> None:
+        self.attributes: dict[str, Any] = {}
+        self._features: dict[str, dict[str, Any]] = {}
+        self._extents: dict[tuple[str, str], Extent] = {}
         self._columns: dict[str, np.ndarray] = {}
         self._maps: dict[tuple[str, str], np.ndarray] = {}
         self._places: dict[str, int] | None = None
+        self._order: tuple[np.ndarray, bytes] | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
         return FeatureStore, (self.path,)
 
     def __repr__(self) -> str:
-        return f"FeatureStore({str(self.path)!r}, {self.num_clips} clips, features: {', '.join(self.features)})"
-
-    def _open(self) -> h5py.File:
-        if _identity(self.path) != self._identity:
-            raise StoreError(f"{self.path} was replaced after it was opened; open it again")
-        try:
-            return h5py.File(self.path, "r", locking=False)
-        except (OSError, RuntimeError) as error:
-            raise StoreError(f"{self.path} is not a readable HDF5 file ({_first_line(error)}); expected a store made"
-                             " by: python -m pipeline extract") from error
+        return f"{type(self).__name__}({str(self.path)!r}, {self.num_clips} clips, features:" \
+               f" {', '.join(self.features)})"
 
     def _check_format(self) -> None:
-        if self.attributes.get("format") != FORMAT:
+        version = self.attributes.get("format_version")
+        if self.attributes.get("format") != FORMAT and version != 1:  # whose text attributes are not read
             raise StoreError(f"{self.path} is an HDF5 file but not a feature store (no attribute format={FORMAT!r});"
                              " expected a file made by: python -m pipeline extract")
-        version = self.attributes.get("format_version")
         if version != FORMAT_VERSION:
-            hint = "update this program" if isinstance(version, int) and version > FORMAT_VERSION else "extract again"
-            raise StoreError(f"{self.path} has format version {version}, this program reads {FORMAT_VERSION}; {hint}")
+            newer = isinstance(version, int) and version > FORMAT_VERSION
+            raise StoreError(f"{self.path} has format version {version}, this program reads {FORMAT_VERSION}; "
+                             + ("update this program" if newer else "an older one made it: extract again"))
+
+    def _column_names(self) -> tuple[str, ...]:
+        return (*CLIP_COLUMNS, *(f"labels/{task.name}" for task in self.corpus.tasks))
+
+    def _add_feature(self, name: str, group: Group) -> None:
+        if not name.isprintable():
+            raise ValueError(f"a feature is named {name!r}")
+        extents = {part: group.extent(part) for part in FEATURE_TYPES}
+        self._features[name] = feature_head(name, group.attributes(), extents, self.num_clips)
+        self._extents |= {(name, part): extent for part, extent in extents.items()}
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -148,6 +162,10 @@ class FeatureStore:
         """Per clip ``"done"``, ``"empty"`` (nothing to describe), ``"failed"`` or ``"missing"``; (N,)."""
         return np.take(np.asarray(STATUSES), self._map(feature, "status"))
 
+    def status_codes(self, feature: str) -> np.ndarray:
+        """Per clip, place of its status in :data:`STATUSES`; uint8 (N,)."""
+        return self._map(feature, "status")
+
     def times_kinds(self, feature: str) -> np.ndarray:
         """Per clip, place of its rows' kind of times in :data:`TIMES_KINDS`; uint8 (N,)."""
         return self._map(feature, "times_kind")
@@ -162,25 +180,51 @@ class FeatureStore:
 
     def digest(self, feature: str) -> str:
         """One digest over all clips' rows, the same for any order of clips."""
-        pairs = sorted(zip(self.column("clip_id").tolist(), self.cell_digests(feature).tolist(), strict=True))
-        return hashlib.sha256(repr(pairs).encode()).hexdigest()[:32]
+        if self._order is None:
+            ids = np.asarray(self.encoded("clip_id"))
+            order = np.argsort(ids, kind="stable")
+            self._order = order, hashlib.sha256(ids.dtype.str.encode() + ids[order].tobytes()).digest()
+        order, begun = self._order
+        return hashlib.sha256(begun + self.cell_digests(feature)[order].tobytes()).hexdigest()[:32]
+
+    def encoded(self, name: str) -> Column:
+        """One column of the clip table as it is stored: bytes (N,), texts or numbers.
+
+        Raises:
+            StoreError: no such column, or it is damaged.
+        """
+        if name not in self._table:
+            raise StoreError(f"{self.path} has no column {name!r}, only {', '.join(self._column_names())}")
+        with reading(self.path, self.identity, f"column {name!r}") as file:
+            return read_column(file, self._table, name)
 
     def column(self, name: str) -> np.ndarray:
-        """One column of the clip table, (N,): text as str, numbers as stored."""
+        """One column of the clip table, (N,): text as str, numbers as stored.
+
+        Raises:
+            StoreError: no such column, or it is damaged.
+        """
         if name not in self._columns:
-            with self._open() as file:
-                found = _read_column(_group(file, "clips"), name)
-            if len(found) != self.num_clips:
-                raise self._damaged(f"column {name!r} has {len(found)} rows for {self.num_clips} clips")
+            try:
+                found = decode(self.encoded(name))
+            except ValueError as error:
+                raise self._damaged(f"column {name!r}: {error}") from error
+            if name == "clip_id":
+                self._check_ids(found)
             self._columns[name] = found
         return self._columns[name]
+
+    def _check_ids(self, ids: np.ndarray) -> None:
+        wrong = next((clip_id for clip_id in ids if not clip_id or not clip_id.isprintable()), None)
+        if wrong is not None:
+            raise self._damaged(f"column 'clip_id': a clip id is printable text that is not empty, found {wrong!r}")
+        if len(set(ids)) != len(ids):
+            raise self._damaged("column 'clip_id': two clips have one id")
 
     @property
     def clips(self) -> pd.DataFrame:
         """The clip table, one row a clip in the store's order."""
-        import pandas as pd
-        table: pd.DataFrame = pd.DataFrame({name: self.column(name) for name in CLIP_COLUMNS})
-        return table
+        return _table({name: self.column(name) for name in CLIP_COLUMNS})
 
     def labels(self, task: str) -> np.ndarray:
         """Labels of one task, (N,): class index int64 with −1 missing, or float32 with NaN missing.
@@ -196,14 +240,26 @@ class FeatureStore:
             raise self._damaged(f"labels of {task} are no places in its {len(classes[task])} classes")
         return found
 
+    def dataset(self, features: str | Sequence[str], task: str, split: str | None = None) -> ClipDataset:
+        """Labelled clips for a ``torch.utils.data.DataLoader``; see :class:`pipeline.clip_dataset.ClipDataset`."""
+        found: ClipDataset = importlib.import_module("pipeline.clip_dataset").ClipDataset(self, features, task, split)
+        return found
+
     @property
     def failures(self) -> pd.DataFrame:
         """What went wrong: clip_id, feature, stage, kind, message."""
-        import pandas as pd
-        with self._open() as file:
-            group = _group(file, "failures")
-            table: pd.DataFrame = pd.DataFrame({name: _read_column(group, name) for name in FAILURE_COLUMNS})
-        return table
+        return _table(self.failure_columns())
+
+    def failure_columns(self) -> dict[str, np.ndarray]:
+        """What went wrong, column by column: clip_id, feature, stage, kind, message."""
+        with reading(self.path, self.identity, "failures") as file:
+            return {name: decode(read_column(file, self._failures, name)) for name in FAILURE_COLUMNS}
+
+    def find(self, clip_id: str) -> int | None:
+        """Row of a clip in the clip table; None where it is not."""
+        if self._places is None:
+            self._places = {name: index for index, name in enumerate(self.column("clip_id").tolist())}
+        return self._places.get(clip_id)
 
     def place(self, clip_id: str) -> int:
         """Row of a clip in the clip table.
@@ -211,12 +267,11 @@ class FeatureStore:
         Raises:
             StoreError: no such clip.
         """
-        if self._places is None:
-            self._places = {name: index for index, name in enumerate(self.column("clip_id").tolist())}
-        if clip_id not in self._places:
-            some = ", ".join(list(self._places)[:3]) or "(it is empty)"
+        place = self.find(clip_id)
+        if place is None:
+            some = ", ".join(self.column("clip_id")[:3]) or "(it is empty)"
             raise StoreError(f"{self.path} has no clip {clip_id!r}; ids look like {some}")
-        return self._places[clip_id]
+        return place
 
     def cell(self, index: int, feature: str) -> FeatureSequence:
         """Rows of the clip at a place of the clip table; zero rows where nothing is stored."""
@@ -236,115 +291,33 @@ class FeatureStore:
         self.head(feature)
         return self.cell(self.place(clip_id), feature)
 
+    def place_in_file(self, feature: str, name: str) -> int:
+        """Place of the first byte of a feature's ``"values"`` or ``"times"`` in the file."""
+        self.head(feature)
+        return self._extents[feature, name].offset
+
     def _map(self, feature: str, name: str) -> np.ndarray:
         if (feature, name) not in self._maps:
             num_rows = self.head(feature)["num_rows"]
-            most = {"status": len(STATUSES) - 1, "times_kind": len(TIMES_KINDS) - 1, "offsets": num_rows}.get(name)
-            with self._open() as file:
-                try:
-                    found = _mapped(self.path, _dataset(file, f"features/{feature}/{name}"))
-                except (ValueError, OSError) as error:
-                    raise self._damaged(f"{name} of {feature}: {_first_line(error)}") from error
-            too_large = most is not None and found.size and found.max() > most
-            if too_large or name == "offsets" and (found[0] or found[-1] != num_rows or (np.diff(found) < 0).any()):
-                raise self._damaged(f"{name} of {feature} do not fit its {num_rows} rows")
+            with reading(self.path, self.identity, f"{name} of {feature}") as file:
+                found = self._extents[feature, name].read(file)
+            self._check_range(feature, name, found, num_rows)
             self._maps[feature, name] = found
         return self._maps[feature, name]
 
+    def _check_range(self, feature: str, name: str, found: np.ndarray, num_rows: int) -> None:
+        most = {"status": len(STATUSES) - 1, "times_kind": len(TIMES_KINDS) - 1, "offsets": num_rows}.get(name)
+        too_large = most is not None and found.size and found.max() > most
+        if too_large or name == "offsets" and (found[0] or found[-1] != num_rows or (np.diff(found) < 0).any()):
+            raise self._damaged(f"{name} of {feature} do not fit its {num_rows} rows")
+
     def _damaged(self, what: str) -> StoreError:
-        return StoreError(f"{self.path} is damaged ({what}); restore the file from a copy or extract it again")
+        return damaged(self.path, what)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    if not path.is_file():
-        raise StoreError(f"there is no store {path}; make one with: python -m pipeline extract --dataset NAME --out"
-                         f" {path}")
-    status = path.stat()
-    return status.st_ino, status.st_size
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _mapped(path: Path, dataset: h5py.Dataset) -> np.ndarray:
-    """A copy-on-write map of a contiguous dataset: torch takes it without a warning and the file stays as it is."""
-    offset = dataset.id.get_offset()
-    if offset is None or dataset.size == 0:
-        return np.asarray(dataset[()])
-    return np.asarray(np.memmap(path, dataset.dtype, "c", offset, dataset.shape))
-
-
-def _group(parent: h5py.Group, name: str) -> h5py.Group:
-    found = _linked(parent, name)
-    if not isinstance(found, h5py.Group):
-        raise StoreError(f"{parent.file.filename}: {name!r} is not a group; the store is damaged")
-    return found
-
-
-def _dataset(parent: h5py.Group, name: str) -> h5py.Dataset:
-    """A dataset that lies in the file itself, in one piece."""
-    found = _linked(parent, name)
-    if not isinstance(found, h5py.Dataset) or found.chunks is not None or found.external or found.is_virtual:
-        raise StoreError(f"{parent.file.filename}: {name!r} is not a contiguous dataset inside the file; it was not"
-                         " written by this program and is refused")
-    return found
-
-
-def _linked(parent: h5py.Group, name: str) -> Any:
-    file = parent.file.filename
-    for part in name.split("/"):
-        try:
-            link = parent.get(part, getlink=True) if isinstance(parent, h5py.Group) else None
-            parent = parent[part] if isinstance(link, h5py.HardLink) else None
-        except (KeyError, OSError, RuntimeError) as error:
-            raise StoreError(f"{file}: {name!r} is damaged ({_first_line(error)})") from error
-        if parent is None:
-            raise StoreError(f"{file}: {name!r} is missing or leads out of the file; it is damaged or not ours")
-    return parent
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _feature_head(group: h5py.Group, num_clips: int) -> dict[str, Any]:
-    attributes = group.attrs
-    row_shape = tuple(int(size) for size in attributes["row_shape"])
-    datasets = {name: _dataset(group, name) for name in FEATURE_TYPES}
-    num_rows = int(datasets["values"].shape[0])
-    shapes = {"values": (num_rows, *row_shape), "times": (num_rows, 2), "offsets": (num_clips + 1,)}
-    for name, types in FEATURE_TYPES.items():
-        found, shape = datasets[name], shapes.get(name, (num_clips,))
-        if found.dtype not in map(np.dtype, types) or found.shape != shape:
-            raise ValueError(f"{found.name} is {found.dtype} {found.shape}, expected {' or '.join(types)} {shape}")
-    return {
-        "recipe": json.loads(attributes["recipe"]), "fingerprint": str(attributes["fingerprint"]),
-        "modality": str(attributes["modality"]), "is_input": bool(attributes["is_input"]), "row_shape": row_shape,
-        "dtype": str(datasets["values"].dtype), "num_rows": num_rows,
-        "columns": tuple(str(name) for name in attributes.get("columns", ())),
-    }
-
-
-def _read_column(group: h5py.Group, name: str) -> np.ndarray:
-    try:
-        values = _dataset(group, name)[()]
-        if name in TEXT_COLUMNS or name == "message":
-            offsets = _dataset(group, f"{name}_offsets")[()]
-            blob = values.tobytes()
-            texts = np.empty(len(offsets) - 1, object)
-            texts[:] = [blob[start:stop].decode("utf-8", "surrogatepass")
-                        for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
-            return texts
-        if values.dtype.kind == "S":
-            return np.char.decode(values, "utf-8", "surrogatepass").astype(object)
-        return np.asarray(values)
-    except (ValueError, TypeError, OSError) as error:
-        raise StoreError(f"{group.file.filename}: column {name!r} is damaged ({error})") from error
-
-
-def _corpus_from_json(values: Mapping[str, Any]) -> Corpus:
-    tasks = tuple(Task(task["name"], tuple(task["classes"]),
-                       tuple(task["value_range"]) if task["value_range"] is not None else None)
-                  for task in values["tasks"])
-    return Corpus(**{**values, "tasks": tasks})
+def _table(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Text stays Python's own: pandas' strings cannot hold the lone surrogates of file names that are not UTF-8."""
+    import pandas as pd
+    table: pd.DataFrame = pd.DataFrame({name: pd.Series(values, dtype=values.dtype)
+                                        for name, values in columns.items()})
+    return table

@@ -11,22 +11,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn, DownloadColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn,
+    TimeRemainingColumn, TransferSpeedColumn,
+)
 from rich.table import Table
 
 from pipeline import plugins
-from pipeline.decode import DecodeLimits
-from pipeline.extraction import ExtractionReport
-from pipeline.forecast import Forecast
-from pipeline.jobs import TrainConfig
-from pipeline.recipes import PlannedFeature
-from pipeline.scheduling import Todo
-from pipeline.training import Progress as TrainingEvents
-from pipeline.worker import ChunkReport
+
+if TYPE_CHECKING:
+    from pipeline.extraction import ExtractionReport
+    from pipeline.forecast import Forecast
+    from pipeline.recipes import PlannedFeature
+    from pipeline.scheduling import Todo
+    from pipeline.worker import ChunkReport
 
 MOST_ROWS = 20  # of a table of failures; `inspect --json` has them all
 PLAIN_WIDTH = 120  # columns where the output is no terminal
@@ -45,9 +47,9 @@ console = _console(stderr=True)
 class _Bar:
     """A progress bar that lasts as long as a ``with`` block."""
 
-    def __init__(self) -> None:
+    def __init__(self, *columns: ProgressColumn) -> None:
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=28), TaskProgressColumn(),
+            TextColumn("{task.description}"), BarColumn(bar_width=28), *(columns or (TaskProgressColumn(),)),
             TextColumn("{task.fields[detail]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             console=console, transient=True, disable=not console.is_terminal)
 
@@ -113,9 +115,9 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
 
 
 @contextmanager
-def counting(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for work that tells how far it is: yields ``report(done, total)``."""
-    with _Bar() as shown:
+def counting(description: str, *, in_bytes: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A bar for work that tells how far it is: yields ``report(done, total)``; bytes are shown with their speed."""
+    with _Bar(DownloadColumn(), TransferSpeedColumn()) if in_bytes else _Bar() as shown:
         task = shown.bar.add_task(description, total=None, detail="")
         yield lambda done, total: shown.bar.update(task, completed=done, total=total)
 
@@ -212,7 +214,7 @@ def show_store(summary: Mapping[str, Any]) -> None:
         show_failures(summary["failures"])
 
 
-class TrainingProgress(_Bar, TrainingEvents):
+class TrainingProgress(_Bar):
     """Epoch by epoch: loss and the dev metric."""
 
     def on_start(self, plan: Mapping[str, Any]) -> None:
@@ -288,6 +290,8 @@ def show_plugins(*, with_settings: bool) -> None:
                 config = getattr(found, "Config", None) or getattr(inspect.getmodule(found), "Config")
                 _show_settings(out, name, config, "" if kind == "model" else f"{name}.")
     if with_settings:
+        from pipeline.decode import DecodeLimits
+        from pipeline.jobs import TrainConfig
         _show_settings(out, "extraction: decoding", DecodeLimits, "decode.")
         _show_settings(out, "training", TrainConfig, "")
 

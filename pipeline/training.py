@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -31,14 +31,24 @@ from pipeline.runs import (Checkpoint, append_history, count_read, load_tensors,
 RUNS = Path("runs")
 
 
-class Progress:
-    """What a caller is told while training runs; here nothing is done with it."""
+class Progress(Protocol):
+    """Told how training goes on."""
 
     def on_start(self, plan: Mapping[str, Any]) -> None:
         """What will be done, as ``config.json`` holds it: inputs, tasks, splits, notes."""
 
     def on_epoch(self, seed: int, epoch: int, num_epochs: int, metrics: Mapping[str, Any]) -> None:
         """After each epoch, counted from 1: the line that ``history.jsonl`` got."""
+
+
+class Quiet:
+    """Progress for callers who want none."""
+
+    def on_start(self, plan: Mapping[str, Any]) -> None:
+        pass
+
+    def on_epoch(self, seed: int, epoch: int, num_epochs: int, metrics: Mapping[str, Any]) -> None:
+        pass
 
 
 def train(features: Path | Sequence[Path], *, model: str = "intermediate", settings: Mapping[str, str] | None = None,
@@ -73,7 +83,7 @@ def train(features: Path | Sequence[Path], *, model: str = "intermediate", setti
                             " name another folder")
     job = prepare(run, stores, model, model_config, config, inputs, tasks)
     write_json(run / "config.json", job.plan())
-    return _run(job, progress or Progress())
+    return _run(job, progress or Quiet())
 
 
 def resume(run: Path, *, progress: Progress | None = None) -> Path:
@@ -102,7 +112,7 @@ def resume(run: Path, *, progress: Progress | None = None) -> Path:
     if job.plan() != plan:
         changed = [name for name, value in job.plan().items() if value != plan.get(name)]
         raise TrainingError(f"the stores of {run} changed since it began ({', '.join(changed)} differ); train anew")
-    return _run(job, progress or Progress())
+    return _run(job, progress or Quiet())
 
 
 def _configs(model: str, settings: Mapping[str, str], config: TrainConfig) -> tuple[Any, TrainConfig]:

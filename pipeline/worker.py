@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from joblib.externals.loky import process_executor
 
 from pipeline import orders
 from pipeline.clip import Clip, Corpus
@@ -316,6 +317,8 @@ def _is_worker() -> bool:
 
 def _work_like_parent(chunk: Chunk) -> None:
     """A worker process may have been started for another run: take over this one's folder and variables."""
+    # With psutil there, loky takes networks that are loaded and memory that is kept for a leak and ends the process.
+    process_executor._USE_PSUTIL = False
     os.chdir(chunk.folder)
     for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
         del os.environ[name]

@@ -16,15 +16,19 @@ SOURCES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 
 # Each module imports only from rows above its own, or from its own row. A name stands for all that lies in it.
 ORDER = (
-    ("errors", "durable", "windows", "figures"),
-    ("config", "clip", "plugins", "devices", "media"),
-    ("spectrogram", "metrics", "losses", "faces", "mtcnn", "probe", "pipes", "weights"),
-    ("damage", "decode", "networks", "store", "rendering"),
-    ("packing", "inspection", "datasets", "extractors", "snippets"),
-    ("recipes", "joined", "splits"),
-    ("shards", "worker", "batch", "runs"),
+    ("errors", "durable", "windows", "figures", "columns", "packets", "orders", "lock", "seals"),
+    ("config", "clip", "plugins", "devices", "media", "fetching", "hdf5", "queries", "staging", "unpacking"),
+    ("spectrogram", "metrics", "losses", "faces", "mtcnn", "pipes", "weights", "layout"),
+    ("probe", "hub"),
+    ("damage", "decode", "networks", "rendering", "writing"),
+    ("store", "contents"),
+    ("packing", "inspection", "datasets", "extractors", "snippets", "parts", "findings"),
+    ("recipes", "downloads", "catalogue", "weight_files"),
+    ("shards", "joined", "splits", "batch", "runs", "inputs", "scheduling", "doctor", "transfer"),
+    ("verification", "repair", "merging", "subsets", "clip_dataset", "exporting", "downloading", "worker", "planning"),
+    ("pool",),
     ("extraction", "evaluation", "baselines"),
-    ("jobs",),
+    ("forecast", "jobs"),
     ("training",),
     ("tables", "thumbnails", "prose"),
     ("report",),
@@ -34,7 +38,7 @@ ORDER = (
     ("__main__",),
 )
 HOMES = {
-    "h5py": {"pipeline.store", "pipeline.packing"},
+    "h5py": {"pipeline.hdf5", "pipeline.writing"},
     "click": {"pipeline.cli", *(name for name in SOURCES if name.startswith("pipeline.commands."))},
     "rich": {"pipeline.terminal"},
     "facenet_pytorch": {"pipeline.mtcnn", "pipeline.extractors.faces"},

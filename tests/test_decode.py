@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from pipeline.decode import (
     DecodeLimits, ffmpeg_path, ffmpeg_version, frame_count, output_size, picture_size, probe, read_media, selection,
 )
 from pipeline.errors import ClipError, PipelineError
-from pipeline.media import FrameBuffer, FrameRequest, Media
+from pipeline.media import FrameBuffer, FrameFile, FrameRequest, Media
 from pipeline.windows import Snippets
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -210,7 +211,7 @@ class TestPixels:
 
     def test_frames_beyond_the_memory_limit_go_to_a_file_with_the_same_bytes(self, talk: Path) -> None:
         inside, outside = read(talk, ALL), read(talk, ALL, limits=DecodeLimits(memory_bytes=1000))
-        assert [isinstance(media.frames[ALL]._values, np.memmap) for media in (inside, outside)] == [False, True]
+        assert [isinstance(media.frames[ALL]._values, FrameFile) for media in (inside, outside)] == [False, True]
         np.testing.assert_array_equal(inside.frames[ALL].take(slice(None)), outside.frames[ALL].take(slice(None)))
 
     @pytest.mark.parametrize("request_, source, scaled, out", [
@@ -375,6 +376,7 @@ class TestDamage:
     def test_no_descriptor_and_no_child_is_left(self, talk: Path, tmp_path: Path) -> None:
         half = tmp_path / "half.mp4"
         half.write_bytes(talk.read_bytes()[:talk.stat().st_size // 2])
+        gc.collect()  # frames of other tests may lie in open files
         before = set(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else pytest.skip("needs /proc")
         children = child_processes()
         for path in (talk, half):
@@ -383,7 +385,7 @@ class TestDamage:
         assert child_processes() <= children
 
     @pytest.mark.parametrize("limits, words", [
-        (DecodeLimits(max_duration_seconds=1), r"lasts 4 s, over the limit of 1 s"),
+        (DecodeLimits(max_duration_seconds=1), r"lasts longer than the limit of 1 s"),
         (DecodeLimits(max_frame_pixels=160 * 120 - 1), r"pixels|no video"),
         (DecodeLimits(max_bytes=1000), r"GiB of frames, over the limit")])
     def test_clip_over_a_limit_is_refused(self, talk: Path, limits: DecodeLimits, words: str) -> None:
@@ -400,7 +402,7 @@ class TestHostile:
     def test_scripts_under_any_name_open_nothing(self, talk: Path, tmp_path: Path, text: str, name: str) -> None:
         path = tmp_path / name
         path.write_text(text.format(victim=talk))
-        with pytest.raises(ClipError, match=f"{name} is no video, sound or picture that can be read; ffmpeg says"):
+        with pytest.raises(ClipError, match=f"{name} is no video, sound or picture that can be read: "):
             read(path, ALL)
 
     @pytest.mark.parametrize("name", ["-i.mp4", "a%03d.mp4", "line\nbreak.mp4", "pipe:0", "http:x.mp4",

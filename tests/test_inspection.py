@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.cli import main
 from pipeline.clip import Clip, Corpus, Task
-from pipeline.inspection import summarise
+from pipeline.errors import StoreError
+from pipeline.inspection import command_lines, printable, recipe_lines, recipes, shown, summarise
 from pipeline.media import FeatureSequence
 from pipeline.packing import Cell, Failure, FeatureData, write_store
 from pipeline.store import FeatureStore
@@ -47,3 +49,78 @@ def test_a_summary_counts_everything(store: FeatureStore) -> None:
 
 def test_a_summary_is_json(store: FeatureStore) -> None:
     assert json.loads(json.dumps(summarise(store))) == summarise(store)
+
+
+RECIPE = {
+    "feature": "wide", "extractor": "wide", "version": 3, "settings": {"rate": 15.0, "crop": [112, 112], "on": True},
+    "text": None, "upstream": {"faces": "a" * 32}, "made_with": {"torch": "2.4", "ffmpeg": "9.0"},
+    "weights": [{"network": "r3d", "digest": "b" * 32, "source": "pretrained"}], "fingerprint": "c" * 32}
+COMMAND = ["python", "-m", "pipeline", "extract", "--set", "text.model=it's $HOME; rm -rf *", "--root",
+           "caf\udce9\n\x1b[2J"]
+REQUEST = {"command": COMMAND, "dataset": "toy", "dataset_settings": {"splits": ["train"]}, "weights": None}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    return write_store(tmp_path / "made.h5", corpus=CORPUS, clips=CLIPS, requests=[REQUEST], features={
+        "wide": FeatureData("video", (2, 5), RECIPE)})
+
+
+def test_a_recipe_is_a_line_for_each_thing_that_is_known(made: Path) -> None:
+    lines = list(recipe_lines(FeatureStore(made)))
+    for line in ("wide", "  version: 3", "    crop: 112, 112", "    on: yes", "  text: none", f"    faces: {'a' * 32}",
+                 "      source: pretrained", "    ffmpeg: 9.0", "run 1 of 1", "    splits: train", "  weights: none"):
+        assert line in lines, line
+    assert lines[0] == f"{made}: toy, 3 clips" and all(line.isprintable() for line in lines)
+    assert recipes(FeatureStore(made)) == {"path": str(made), "dataset": "toy", "features": {"wide": RECIPE},
+                                           "requests": [REQUEST]}
+
+
+def test_what_is_not_known_is_said_to_be(store: FeatureStore) -> None:
+    assert list(recipe_lines(store))[-1] == "the command that made it: unknown, the store does not say"
+    assert summarise(store)["requests"] is None
+    with pytest.raises(StoreError, match="does not say by which command it was made; .*inspect --recipe"):
+        command_lines(store)
+
+
+def test_a_command_comes_back_through_a_shell_as_it_was(made: Path) -> None:
+    import os
+    import subprocess
+    line, = command_lines(FeatureStore(made))
+    assert line.isprintable() and line.startswith("python -m pipeline extract --set ")
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True).stdout
+    assert [os.fsdecode(word) for word in words.split(b"\0")[:-1]] == COMMAND
+
+
+@pytest.mark.parametrize("command", [None, "rm -rf /", ["rm", "-rf", "/"], ["python", "-m", "pipeline", 3], []])
+def test_what_is_no_command_of_this_program_is_not_printed_as_one(tmp_path: Path, command: object) -> None:
+    path = write_store(tmp_path / "a.h5", corpus=CORPUS, clips=CLIPS, features={}, requests=[{"command": command}])
+    with pytest.raises(StoreError, match="was not a command of this program .*inspect --recipe"):
+        command_lines(FeatureStore(path))
+    assert "  command: " in "\n".join(recipe_lines(FeatureStore(path)))
+
+
+def test_text_that_a_terminal_would_obey_is_shown_instead() -> None:
+    assert printable("a\x1b[31m\nb\udce9 日本") == "a\\x1b[31m\\nb\\udce9 日本"
+    assert shown({"a\x07": ["\x00", 1, None]}) == {"a\\x07": ["\\x00", 1, None]}
+
+
+def test_recipes_of_any_shape_do_no_harm(tmp_path: Path) -> None:
+    for number, weights in enumerate([None, 3, ["x"], [{"network": 1}], {"a": []}, [[1, [2]]]]):
+        path = write_store(tmp_path / f"{number}.h5", corpus=CORPUS, clips=CLIPS, features={
+            "odd": FeatureData("video", (2, 5), {"weights": weights, "<b>": {"\x1b": [{}, []]}})})
+        assert json.dumps(summarise(FeatureStore(path)), allow_nan=False)
+        assert all(line.isprintable() for line in recipe_lines(FeatureStore(path)))
+
+
+def test_the_commands_print_what_the_functions_give(made: Path, store: FeatureStore,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", str(made)]) == 0
+    assert capsys.readouterr().out == "\n".join(command_lines(FeatureStore(made))) + "\n"
+    assert main(["inspect", "--recipe", str(made)]) == 0
+    assert capsys.readouterr().out == "\n".join(recipe_lines(FeatureStore(made))) + "\n"
+    assert main(["inspect", "--recipe", "--json", str(made)]) == 0
+    assert json.loads(capsys.readouterr().out) == recipes(FeatureStore(made))
+    assert main(["inspect", "--json", str(store.path)]) == 0
+    assert json.loads(capsys.readouterr().out) == summarise(store)
+    assert main(["reproduce", str(store.path)]) == 1 and "does not say" in capsys.readouterr().err

@@ -43,9 +43,10 @@ def test_clips_come_back_from_a_store_as_they_went_in(tmp_path: Path) -> None:
 
 def test_a_clip_row_that_cannot_be_a_clip_is_damage(tmp_path: Path) -> None:
     import h5py
-    store = FeatureStore(write_store(tmp_path / "a.h5", corpus=CORPUS, clips=CLIPS, features={}))
+    write_store(tmp_path / "a.h5", corpus=CORPUS, clips=CLIPS, features={})
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["clips/start_seconds"][3] = -1
+    store = FeatureStore(tmp_path / "a.h5")
     with pytest.raises(StoreError, match="row 3 of the clip table is damaged"):
         stored_clips(store)
 

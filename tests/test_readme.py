@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,20 +31,26 @@ def blocks(text: str, language: str) -> list[str]:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which MELD, the weights and the reader's own videos lie where the README puts them.
 
-    MELD is the sample dataset, which has its layout; the weights are random in the published layouts.
+    MELD is the sample dataset, which has its layout; the weights are random in the published layouts, in a folder of
+    their own, because files that are not the published ones are refused where those belong.
     """
     from torchvision.models import resnet18
     from torchvision.models.video import r3d_18
     folder = tmp_path_factory.mktemp("workplace")
     render_corpus(folder / "data/MELD.Raw", num_clips=8)
-    (folder / "cache/weights").mkdir(parents=True)
+    (folder / "own").mkdir(parents=True)
     for official, network in ((weights.R3D18, r3d_18), (weights.RESNET18, resnet18)):
-        torch.save(weights.seeded(network, RANDOM_SEED).state_dict(), folder / "cache/weights" / official.name)
-    make_bert(folder / "cache/weights/bert-base-uncased")
+        torch.save(weights.seeded(network, RANDOM_SEED).state_dict(), folder / "own" / official.name)
+    make_bert(folder / "own/bert-base-uncased")
     (folder / "clips.csv").write_text(blocks(README, "csv")[0], encoding="utf-8")
     make_video(folder / "interview1.mp4", seconds=4.0)
     make_video(folder / "interview2.mp4", seconds=1.0)
     return folder
+
+
+def with_own_weights(words: list[str]) -> list[str]:
+    """The published weights cannot be had in a test: ``extract`` is given those of :func:`workplace`."""
+    return [*words, "--weights", "own"] if words[0] == "extract" else words
 
 
 def test_every_command_shown_runs_as_shown(workplace: Path, monkeypatch: pytest.MonkeyPatch,
@@ -55,7 +62,7 @@ def test_every_command_shown_runs_as_shown(workplace: Path, monkeypatch: pytest.
     for line in lines:
         words = shlex.split(line)
         assert words[:3] == ["python", "-m", "pipeline"], line
-        code = main(words[3:])
+        code = main(with_own_weights(words[3:]))
         assert code in (0, EXIT_CLIPS_FAILED) if words[3] == "extract" else code == 0, (line, capsys.readouterr().err)
     assert list(Path("runs").glob("*/report.html"))
     for code in blocks(README, "python"):
@@ -68,6 +75,19 @@ def test_every_command_shown_runs_as_shown(workplace: Path, monkeypatch: pytest.
     assert re.search(r"dia\d+_utt\d+ \(\d+, 512\)", capsys.readouterr().out)
 
 
+def test_the_guide_to_clusters_shows_commands_that_run(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("PIPELINE_OFFLINE", "1")
+    for line in "".join(blocks(guide, "bash")).splitlines():
+        assert main(with_own_weights(shlex.split(line)[3:])) == 0, line
+    script = blocks(guide, "sh")[0]
+    assert script.startswith("#!/bin/bash\n#SBATCH --array")
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    options = re.findall(r"--[a-z-]+", script[script.index("pipeline extract"):script.index("&\n")])
+    assert set(options) <= {option for parameter in commands.commands["extract"].params for option in parameter.opts}
+
+
 def test_every_dataset_extractor_and_model_has_its_row() -> None:
     for kind in ("dataset", "extractor", "model"):
         for name in plugins.names(kind):  # type: ignore[arg-type]
@@ -77,7 +97,7 @@ def test_every_dataset_extractor_and_model_has_its_row() -> None:
 def test_every_command_is_mentioned() -> None:
     shown = {word for block in blocks(README, "bash") for word in re.findall(r"-m pipeline (\S+)", block)}
     shown |= set(re.findall(r"`python -m pipeline (\S+?)[ `]", README))
-    assert shown >= set(commands.commands) - {"sample", "report"} and shown <= set(commands.commands)
+    assert shown >= set(commands.commands) - {"sample", "report", "store"} and shown <= set(commands.commands)
 
 
 def test_the_two_commands_that_do_all_set_up_are_there() -> None:

@@ -20,7 +20,7 @@ from pipeline.evaluation import evaluate
 from pipeline.jobs import TrainConfig, prepare
 from pipeline.joined import open_stores
 from pipeline.runs import Checkpoint, read_history
-from pipeline.training import Progress, resume, train
+from pipeline.training import Quiet, resume, train
 
 SHORT = TrainConfig(epochs=6, device="cpu", baselines=False)
 
@@ -35,7 +35,7 @@ def metrics_of(run: Path) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != "test_reads"}
 
 
-class StopAfter(Progress):
+class StopAfter(Quiet):
     """Stands for a user who presses Ctrl-C."""
 
     def __init__(self, *, seed: int, epoch: int) -> None:
@@ -46,7 +46,7 @@ class StopAfter(Progress):
             raise KeyboardInterrupt
 
 
-class Listener(Progress):
+class Listener(Quiet):
     """Keeps what it is told."""
 
     def __init__(self) -> None:

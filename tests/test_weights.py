@@ -7,6 +7,7 @@ import pickle
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,15 @@ from torch import nn
 
 from pipeline import weights
 from pipeline.errors import WeightsError
+from pipeline.networks import weights_record
 from pipeline.weights import (
     Official, WeightsRecord, file_digest, file_record, load_state, locate, random_record, seeded,
 )
+from tests.serving import Site, serving
 
 
 @pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def cable_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> None:
         raise AssertionError(f"the network was touched: {arguments}")
     monkeypatch.setattr(socket.socket, "connect", refuse)
@@ -33,16 +36,24 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of fetched weights."""
     monkeypatch.setenv("PIPELINE_WEIGHTS", str(tmp_path / "kept"))
-    monkeypatch.delenv("PIPELINE_OFFLINE", raising=False)
+    for name in ("PIPELINE_OFFLINE", "PIPELINE_WEIGHTS_URL"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path / "kept"
 
 
-def served(folder: Path, content: bytes = b"weights") -> Official:
-    """A file that a publisher serves; a file:// address, so that no socket is needed."""
-    name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    (folder / "site").mkdir()
-    (folder / "site" / name).write_bytes(content)
-    return Official(name, (folder / "site" / name).as_uri(), "a small network")
+CONTENT = b"weights"
+NAME = f"net-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
+
+
+def small(url: str, name: str = NAME) -> Official:
+    """What a publisher serves."""
+    return Official(name, "a small network", "MIT", 0.1, lambda path: path, f"{url}/{name}")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving({f"/{NAME}": CONTENT}) as found:
+        yield found
 
 
 def test_a_file_and_a_folder_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -58,7 +69,7 @@ def test_a_file_that_is_not_there_is_named_with_what_is_expected(tmp_path: Path)
         locate(str(tmp_path), weights.RESNET18)
 
 
-@pytest.mark.usefixtures("no_network")
+@pytest.mark.usefixtures("cable_cut")
 def test_offline_names_the_file_its_address_and_its_place(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINE_OFFLINE", "1")
     with pytest.raises(WeightsError) as caught:
@@ -68,41 +79,61 @@ def test_offline_names_the_file_its_address_and_its_place(kept: Path, monkeypatc
     assert not kept.exists()
 
 
-@pytest.mark.usefixtures("no_network")
+@pytest.mark.usefixtures("cable_cut")
 def test_a_file_that_is_kept_needs_no_network(kept: Path) -> None:
     kept.mkdir()
     (kept / weights.R3D18.name).write_bytes(b"x")
     assert locate("pretrained", weights.R3D18) == kept / weights.R3D18.name
 
 
-def test_a_published_file_is_fetched_once(kept: Path, tmp_path: Path) -> None:
-    official = served(tmp_path)
-    path = locate("pretrained", official)
-    assert path == kept / official.name and path.read_bytes() == b"weights"
-    (tmp_path / "site" / official.name).unlink()
-    assert locate("pretrained", official) == path
+def test_a_published_file_is_fetched_once(kept: Path, site: Site) -> None:
+    for _ in range(2):
+        assert locate("pretrained", small(site.url)) == kept / NAME
+    assert (kept / NAME).read_bytes() == CONTENT and len(site.asked) == 1 and list(kept.iterdir()) == [kept / NAME]
 
 
-def test_a_fetched_file_that_is_not_the_published_one_is_refused(kept: Path, tmp_path: Path) -> None:
-    official = served(tmp_path)
-    (tmp_path / "site" / official.name).write_bytes(b"another")
-    with pytest.raises(WeightsError, match="could not fetch net-.*invalid hash value.*Download file://"):
-        locate("pretrained", official)
+def test_a_mirror_stands_for_the_publisher(kept: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_WEIGHTS_URL", f"{site.url}/")
+    assert small("https://example.org").fetch() == kept / NAME and site.asked[0]["path"] == f"/{NAME}"
+
+
+def test_a_fetched_file_that_is_not_the_published_one_is_refused(kept: Path, site: Site) -> None:
+    site.files[f"/{NAME}"] = b"another"
+    with pytest.raises(WeightsError, match="a small network: could not fetch net-.*what came has SHA-256 .*, expected"
+                                           f" {small('').digest}.*Download http.*weights fetch {NAME}"):
+        locate("pretrained", small(site.url))
     assert list(kept.iterdir()) == []
 
 
-def test_a_publisher_that_cannot_be_reached_is_a_weights_error(kept: Path, tmp_path: Path) -> None:
-    official = Official("a-00000000.pth", (tmp_path / "none").as_uri(), "a small network")
-    with pytest.raises(WeightsError, match="could not fetch a-00000000.pth .*put it at .*kept/a-00000000.pth"):
-        locate("pretrained", official)
+def test_a_publisher_that_has_no_such_file_is_a_weights_error(kept: Path, site: Site) -> None:
+    with pytest.raises(WeightsError, match="could not fetch a-00000000.pth.* 404 .*put it at .*kept/a-00000000.pth"):
+        locate("pretrained", small(site.url, "a-00000000.pth"))
 
 
-def test_a_folder_that_cannot_be_made_is_a_weights_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("PIPELINE_WEIGHTS", str(tmp_path / "file" / "weights"))
-    monkeypatch.delenv("PIPELINE_OFFLINE", raising=False)
-    with pytest.raises(WeightsError, match="could not fetch"):
-        locate("pretrained", served(tmp_path))
+def test_a_folder_that_cannot_be_made_is_a_weights_error(kept: Path, site: Site) -> None:
+    kept.write_text("in the way")
+    with pytest.raises(WeightsError, match="could not fetch .*cannot be written"):
+        locate("pretrained", small(site.url))
+
+
+def test_a_file_under_a_published_name_that_is_another_is_never_called_pretrained(kept: Path) -> None:
+    kept.mkdir()
+    (kept / weights.RESNET18.name).write_bytes(CONTENT)
+    with pytest.raises(WeightsError, match="resnet18-f37072fd.pth is not the published file: its SHA-256 begins with"
+                                           f" {NAME[4:12]}, expected f37072fd. Remove it .*--weights FOLDER"):
+        weights_record("resnet18", "pretrained", weights.RESNET18)
+    assert weights_record("resnet18", str(kept), weights.RESNET18).source == "file", "the user's own folder"
+
+
+def test_a_package_that_lost_its_file_is_to_be_installed_again(tmp_path: Path) -> None:
+    bundled = weights.Bundled("net", "a small network", "MIT", 0.0, lambda path: path, "a-package",
+                              tmp_path / "net.pt", "0" * 64)
+    with pytest.raises(WeightsError, match="net.pt is not there; install a-package again"):
+        bundled.fetch()
+    (tmp_path / "net.pt").write_bytes(b"x")
+    assert bundled.fetch() == tmp_path / "net.pt" and bundled.origin == "inside a-package"
+    with pytest.raises(WeightsError, match="is not the published file"):
+        file_record("net", "pretrained", bundled.path, bundled.digest)
 
 
 def test_a_record_holds_the_digest_and_not_the_place(tmp_path: Path) -> None:
@@ -112,7 +143,7 @@ def test_a_record_holds_the_digest_and_not_the_place(tmp_path: Path) -> None:
     assert file_record("net", str(path), path) == WeightsRecord("net", "file", "net.pth", digest)
     assert file_record("net", "pretrained", path).source == "pretrained"
     path.write_bytes(b"abcd")
-    assert file_digest(path) == hashlib.sha256(b"abcd").hexdigest()[:32]
+    assert file_digest(path) == hashlib.sha256(b"abcd").hexdigest()[:32] == weights.sha256(path)[:32]
 
 
 def test_random_records_differ_by_network_and_seed() -> None:
@@ -167,6 +198,14 @@ def test_code_hidden_in_a_weight_file_is_refused_and_never_runs(tmp_path: Path, 
     with pytest.raises(WeightsError, match="evil.pth does not hold weights of Linear"):
         load_state(nn.Linear(2, 3), path)
     assert not (tmp_path / "owned").exists()
+
+
+def test_code_hidden_in_a_weight_file_is_named_and_never_advised_to_be_run(tmp_path: Path) -> None:
+    torch.save({"weight": Payload(tmp_path / "owned")}, tmp_path / "evil.pth")
+    with pytest.raises(WeightsError) as caught:
+        load_state(nn.Linear(2, 3), tmp_path / "evil.pth")
+    assert str(caught.value) == (f"{tmp_path}/evil.pth does not hold weights of Linear (it would run posix.mkdir when"
+                                 " loaded; nothing of it was run); expected the publisher's file")
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])

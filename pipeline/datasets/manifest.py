@@ -25,8 +25,10 @@ The header can say it instead: ``grade:class``, ``valence:regression``, ``valenc
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,12 +38,14 @@ from typing import ClassVar, NamedTuple
 from pipeline.clip import Clip, Corpus, Label, Task
 from pipeline.config import setting
 from pipeline.datasets import Dataset
-from pipeline.datasets._table import Row, Table, parse_table, read_bytes
+from pipeline.datasets._table import Row, Table, parse_table, read_bytes, shown
 from pipeline.errors import DatasetError, UsageError, unknown_name
 
 COLUMNS = ("path", "id", "start", "end", "text", "speaker", "dialogue", "turn", "split", "group")
 _KINDS = ("class", "regression", "ignore")
 _MANY = 8
+_MOST_NAME = 500  # characters of an id, a speaker, a class: a store keeps a column as wide as its longest
+_MOST_NUMBER = 1e9
 
 
 class LabelColumn(NamedTuple):
@@ -123,7 +127,7 @@ class Manifest(Dataset):
         table = _read(path)
         for column in table.columns:
             if column not in COLUMNS and column.lower() in COLUMNS:
-                raise DatasetError(f"{path} has a column {column!r}; expected it to be written {column.lower()!r}")
+                raise DatasetError(f"{path} has a column {shown(column)}; expected it to be written {column.lower()!r}")
         table.require(["path"])
         return table
 
@@ -156,6 +160,8 @@ class Manifest(Dataset):
         numeric = len(known) == len(cells)
         measured = column.kind == "" and numeric and not all(number.is_integer() for number in known)
         if column.kind != "regression" and not measured:
+            for row, cell in cells:
+                self._check_name(row, column.name, cell)
             classes = sorted({cell for _, cell in cells})
             return Task(column.name, tuple(sorted(classes, key=lambda name: self._number(name) or 0.0)
                                            if numeric else classes))
@@ -163,15 +169,15 @@ class Manifest(Dataset):
         for (row, cell), number in zip(cells, numbers):
             if number is None or not math.isfinite(number) or not low <= number <= high:
                 bounds = f" from {low:g} to {high:g}" if column.value_range else ""
-                raise self._error(row, f"{column.name} is {cell!r}; expected a number{bounds}, or an empty cell where"
-                                       " there is none")
+                raise self._error(row, f"{column.name} is {shown(cell)}; expected a number{bounds}, or an empty cell"
+                                       " where there is none")
         return Task(column.name, value_range=(low, high))
 
     def _clip(self, row: Row) -> Clip:
         source, derived = self._source(row)
-        split = self._cell(row, "split") if "split" in self._table.columns else "all"
-        if not split or not split.isprintable() or "/" in split:
-            raise self._error(row, f"split is {split!r}; expected a name such as train, dev or test")
+        split = self._name(row, "split") if "split" in self._table.columns else "all"
+        if not split or not split.isprintable() or "/" in split or split in (".", ".."):
+            raise self._error(row, f"split is {shown(split)}; expected a name such as train, dev or test")
         turn = self._time(row, "turn", -1.0)
         if not turn.is_integer():
             raise self._error(row, f"turn is {turn:g}; expected a whole number")
@@ -180,14 +186,14 @@ class Manifest(Dataset):
             cell = row.cells[column.header].strip()
             if cell:
                 labels[task.name] = cell if task.classes else self._number(cell) or 0.0
-        dialogue = self._cell(row, "dialogue")
+        dialogue = self._name(row, "dialogue")
         try:
             return Clip(
-                f"{split}/{self._cell(row, 'id') or derived}", source=source, text=row.cells.get("text", ""),
+                f"{split}/{self._id(row) or derived}", source=source, text=row.cells.get("text", ""),
                 start_seconds=self._time(row, "start", 0.0),
                 stop_seconds=self._time(row, "end", 0.0) if self._cell(row, "end") else None,
-                speaker=self._cell(row, "speaker"), dialogue=dialogue, turn=int(turn), split=split,
-                group=self._cell(row, "group") or dialogue, labels=labels)
+                speaker=self._name(row, "speaker"), dialogue=dialogue, turn=int(turn), split=split,
+                group=self._name(row, "group") or dialogue, labels=labels)
         except ValueError as error:
             raise self._error(row, str(error)) from error
 
@@ -200,14 +206,18 @@ class Manifest(Dataset):
             return None, f"row{row.number}"
         # Lexically, as a reader of the CSV does: a/../b.mp4 is b.mp4 even where a is a link to elsewhere.
         path = Path(os.path.normpath(text))
-        if path.name in ("", "..") or any(ord(character) < 32 or ord(character) == 127 for character in text):
-            raise self._error(row, f"path is {text!r}; expected the path of a file")
+        if path.name in ("", "..") or _has_controls(text):
+            raise self._error(row, f"path is {shown(text)}; expected the path of a file")
         if not path.is_absolute() and not self.config.allow_outside and not self._is_inside(path):
-            raise self._error(row, f"path {text!r} leaves {self.root}; put the file there, write an absolute path, or"
-                                   " allow it with --allow-outside")
+            raise self._error(row, f"path {shown(text)} leaves {self.root}; put the file there, write an absolute path,"
+                                   " or allow it with --allow-outside")
         below = Path(os.path.relpath(path, os.path.abspath(self.root))) if path.is_absolute() else path
         name = path.name if ".." in below.parts else below.as_posix()
-        return self.root / path, name.removesuffix(path.suffix)
+        derived = name.removesuffix(path.suffix)
+        if not self._cell(row, "id") and (len(derived) > _MOST_NAME or not derived.isprintable()):
+            raise self._error(row, f"path {shown(text)} cannot name its clip (it is long, or not all of it prints);"
+                                   " expected a name in a column 'id'")
+        return self.root / path, derived
 
     def _is_inside(self, path: Path) -> bool:
         if ".." in path.parts:
@@ -224,7 +234,7 @@ class Manifest(Dataset):
                 derived = clip.clip_id.removeprefix(f"{clip.split}/")
                 first = by_path.setdefault(derived, row.number)
                 if first != row.number:
-                    raise DatasetError(f"{self._table.path}: rows {first} and {row.number} are both {derived!r} by"
+                    raise DatasetError(f"{self._table.path}: rows {first} and {row.number} are both {shown(derived)} by"
                                        " their paths; expected an id of its own for each, in a column 'id'")
             first = by_id.setdefault(clip.clip_id, row.number)
             if first != row.number:
@@ -233,6 +243,22 @@ class Manifest(Dataset):
 
     def _cell(self, row: Row, column: str) -> str:
         return row.cells.get(column, "").strip()
+
+    def _name(self, row: Row, column: str) -> str:
+        return self._check_name(row, column, self._cell(row, column))
+
+    def _check_name(self, row: Row, column: str, name: str) -> str:
+        if len(name) > _MOST_NAME or _has_controls(name):
+            raise self._error(row, f"{column} is {shown(name)}; expected at most {_MOST_NAME} characters and no control"
+                                   " characters")
+        return name
+
+    def _id(self, row: Row) -> str:
+        """A clip's own id; it may become the name of a file, so it climbs to no other folder."""
+        name = self._name(row, "id")
+        if name and {"", ".", ".."} & set(name.split("/")):
+            raise self._error(row, f"id is {shown(name)}; expected a name without empty, '.' and '..' parts")
+        return name
 
     def _number(self, text: str) -> float | None:
         """The number in a cell, NaN and infinity included, or None."""
@@ -247,8 +273,8 @@ class Manifest(Dataset):
         """A number from 0, or ``default`` for an empty cell."""
         text = self._cell(row, column)
         number = self._number(text) if text else default
-        if number is None or not math.isfinite(number) or (text and number < 0):
-            raise self._error(row, f"{column} is {text!r}; expected a number from 0")
+        if number is None or not abs(number) <= _MOST_NUMBER or (text and number < 0):
+            raise self._error(row, f"{column} is {shown(text)}; expected a number from 0 to {_MOST_NUMBER:,.0f}")
         return number
 
     def _error(self, row: Row, message: str) -> DatasetError:
@@ -275,13 +301,19 @@ class Manifest(Dataset):
 
 def _read(path: Path) -> Table:
     content = read_bytes(path)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DatasetError(f"{path} is UTF-16; save the file as CSV UTF-8")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DatasetError(f"{path}, line {line}: byte {content[error.start]:#04x} is not UTF-8; save the file as CSV"
                            " UTF-8") from error
-    return parse_table(text, path, delimiter=_delimiter(next(iter(text.lstrip("\r\n").splitlines()), "")))
+    return parse_table(text, path, delimiter=_delimiter(text.lstrip("\r\n").partition("\n")[0].partition("\r")[0]))
+
+
+def _has_controls(text: str) -> bool:
+    return not text.isprintable() and any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def _delimiter(header: str) -> str:
@@ -295,13 +327,14 @@ def _delimiter(header: str) -> str:
 def _label_column(header: str, path: Path) -> LabelColumn:
     """``valence:regression:1:5`` → name, kind and range."""
     name, *rest = (part.strip() for part in header.split(":"))
-    if not name or not name.isprintable() or "/" in name or name in (".", "..") or name.lower() in COLUMNS:
-        raise DatasetError(f"{path}: column {header!r} cannot name a task; rename it")
+    if (not 0 < len(name) <= _MOST_NAME or not name.isprintable() or "/" in name or name in (".", "..")
+            or name.lower() in COLUMNS):
+        raise DatasetError(f"{path}: column {shown(header)} cannot name a task; rename it")
     if not rest:
         return LabelColumn(header, name, "", None)
     kind, *bounds = rest
-    form = (f"{path}: column {header!r}; expected {name}:class, {name}:ignore, {name}:regression or, with its range,"
-            f" {name}:regression:1:5")
+    form = (f"{path}: column {shown(header)}; expected {name}:class, {name}:ignore, {name}:regression or, with its"
+            f" range, {name}:regression:1:5")
     if kind not in _KINDS or (bounds and (kind != "regression" or len(bounds) != 2)):
         raise DatasetError(form)
     if not bounds:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from pipeline.clip import Clip, Corpus, Task
-from pipeline.datasets import Dataset
+from pipeline.datasets import Dataset, PublishedSplit, RecordedSpan
 from pipeline.datasets._table import Row, Table, parse_table, read_bytes
 from pipeline.errors import DatasetError, unknown_name
 
@@ -22,6 +22,7 @@ ANNOTATIONS = MappingProxyType({
 VIDEO_FOLDERS = MappingProxyType({
     "train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test",
 })
+_TIME_COLUMNS = ("StartTime", "EndTime")
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
 
 # What is wrong with the published files, by clip id. The reader gives every annotated clip all the same: decoding finds
@@ -37,6 +38,19 @@ KNOWN_DEFECTS: Mapping[str, str] = MappingProxyType({
     "dev/dia66_utt9": "a video without annotation",
     "dev/dia66_utt10": "a video without annotation",
     "test/dia108_utt2": "a video without annotation",
+    "test/final_videos_test*": "left over from the cutting of the videos",
+})
+# From the paper and its web page, which count 1,039 dialogues in train where the published CSV has 1,038.
+PUBLISHED: Mapping[str, PublishedSplit] = MappingProxyType({
+    "train": PublishedSplit(9989, (1038, 1039), {
+        "emotion": dict(zip(EMOTIONS, (4710, 1205, 268, 683, 1743, 271, 1109))),
+        "sentiment": dict(zip(SENTIMENTS, (4710, 2334, 2945)))}),
+    "dev": PublishedSplit(1109, (114,), {
+        "emotion": dict(zip(EMOTIONS, (470, 150, 40, 111, 163, 22, 153))),
+        "sentiment": dict(zip(SENTIMENTS, (470, 233, 406)))}),
+    "test": PublishedSplit(2610, (280,), {
+        "emotion": dict(zip(EMOTIONS, (1256, 281, 50, 208, 402, 68, 345))),
+        "sentiment": dict(zip(SENTIMENTS, (1256, 521, 833)))}),
 })
 
 # Older copies of the CSVs hold CP1252's quotes and dashes: as single bytes or, converted as if they were Latin-1, as
@@ -57,6 +71,8 @@ class Meld(Dataset):
 
     default_root: ClassVar[Path] = Path("data/MELD.Raw")
     known_defects: ClassVar[Mapping[str, str]] = KNOWN_DEFECTS
+    known_leaks: ClassVar[str] = "the official splits are disjoint by dialogue only, not by episode, speaker or text"
+    published: ClassVar[Mapping[str, PublishedSplit]] = PUBLISHED
     where_to_get: ClassVar[str] = (
         "get MELD.Raw.tar.gz by the links at https://affective-meld.github.io, or the CSVs alone from data/MELD in"
         " https://github.com/declare-lab/MELD")
@@ -90,6 +106,30 @@ class Meld(Dataset):
             for stem, row in rows.items():
                 yield _clip(split, stem, row, table, folder)
 
+    def media_folders(self) -> Mapping[str, Path]:
+        """The video folders of the splits asked for, as far as they are there."""
+        found = {split: self._find(split, VIDEO_FOLDERS[split]) for split in self._splits()}
+        return {split: folder for split, folder in found.items() if folder is not None}
+
+    def recorded_spans(self) -> Mapping[str, RecordedSpan]:
+        """Times in the episode, for copies of the CSVs that have the columns.
+
+        Raises:
+            DatasetError: as :meth:`clips`.
+        """
+        found = {}
+        for split in self._splits():
+            table = self._table(split)
+            if {"Season", "Episode", *_TIME_COLUMNS} <= set(table.columns):
+                for stem, row in _by_stem(table).items():
+                    start, stop = (_seconds(table, row, column) for column in _TIME_COLUMNS)
+                    found[f"{split}/{stem}"] = RecordedSpan(self._recording(split, row), start, stop)
+        return found
+
+    def _recording(self, split: str, row: Row) -> str:
+        """The episode that a row's times are counted in; splits share episodes."""
+        return f"season {row.cells['Season'].strip()}, episode {row.cells['Episode'].strip()}"
+
     def _splits(self) -> tuple[str, ...]:
         for name in self.config.splits:
             if name not in ANNOTATIONS:
@@ -116,8 +156,9 @@ class Meld(Dataset):
             raise DatasetError(f"no {ANNOTATIONS[split]} in {self.root}, in {split}/ or in MELD.Raw/ below it:"
                                f" {self.where_to_get}{leave}")
         text, repaired = decode_text(read_bytes(path))
-        if repaired:
-            self.notes.append(f"{path.name}: text in CP1252 was mended, {repaired} characters")
+        note = f"{path.name}: text in CP1252 was mended, {repaired} characters"
+        if repaired and note not in self.notes:
+            self.notes.append(note)
         table = parse_table(text, path)
         if "Old_Dialogue_ID" in table.columns:
             raise DatasetError(f"{path} is of MELD-Dyadic (it has a column 'Old_Dialogue_ID'), whose ids are not those"
@@ -190,18 +231,22 @@ def _by_stem(table: Table) -> dict[str, Row]:
 
 
 def _clip(split: str, stem: str, row: Row, table: Table, folder: Path | None) -> Clip:
-    for column in ("StartTime", "EndTime"):
+    for column in _TIME_COLUMNS:
         if column in row.cells:
-            try:
-                parse_time(row.cells[column])
-            except ValueError as error:
-                raise DatasetError(f"{table.path}, row {row.number}: {column} {error}") from error
+            _seconds(table, row, column)
     dialogue = f"{split}/dia{_whole(table, row, 'Dialogue_ID')}"
     return Clip(
         f"{split}/{stem}", source=None if folder is None else folder / f"{stem}.mp4", text=row.cells["Utterance"],
         speaker=row.cells["Speaker"].strip(), dialogue=dialogue, turn=_whole(table, row, "Utterance_ID"), split=split,
         group=dialogue, labels={"emotion": _class(table, row, "Emotion", EMOTIONS),
                                 "sentiment": _class(table, row, "Sentiment", SENTIMENTS)})
+
+
+def _seconds(table: Table, row: Row, column: str) -> float:
+    try:
+        return parse_time(row.cells[column])
+    except ValueError as error:
+        raise DatasetError(f"{table.path}, row {row.number}: {column} {error}") from error
 
 
 def _whole(table: Table, row: Row, column: str) -> int:

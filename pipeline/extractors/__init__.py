@@ -17,7 +17,7 @@ from pipeline.media import FeatureSequence, Media, Needs
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.weights import WeightsRecord
+    from pipeline.weights import Published, WeightsRecord
 
 Modality = Literal["text", "audio", "video", "face"]
 
@@ -59,6 +59,11 @@ class Extractor(ABC):
     @abstractmethod
     def row_shape(self) -> tuple[int, ...]:
         """Shape of one row, known before any data and without loading a network."""
+
+    @property
+    def sources(self) -> tuple[Published, ...]:
+        """The published weights that these settings ask for; nothing is looked for or loaded."""
+        return ()
 
     @property
     def weights(self) -> tuple[WeightsRecord, ...]:

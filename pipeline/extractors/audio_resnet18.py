@@ -57,6 +57,10 @@ class AudioResnet18(Extractor):
         return (512,)
 
     @property
+    def sources(self) -> tuple[weights.Published, ...]:
+        return (weights.RESNET18,) if self.config.weights == "pretrained" else ()
+
+    @property
     def weights(self) -> tuple[weights.WeightsRecord, ...]:
         return (weights_record("resnet18", self.config.weights, weights.RESNET18),)
 
@@ -91,10 +95,11 @@ class AudioResnet18(Extractor):
     def _patches(self, levels: np.ndarray, spans: np.ndarray) -> np.ndarray:
         """Patches in [0, 1], float32 (N, bands, patch_windows); a clip shorter than one is filled with silence."""
         low, high = RANGE_DB
-        scaled = np.clip((levels - low) / (high - low), 0, 1)
-        short = int(spans[-1, 1]) - len(scaled)
-        padded = np.pad(scaled, ((0, max(0, short)), (0, 0)))
-        return np.stack([padded[start:stop].T for start, stop in spans]).astype(np.float32)
+        patches = np.zeros((len(spans), levels.shape[1], self.config.patch_windows), np.float32)
+        for patch, (start, stop) in zip(patches, spans, strict=True):
+            scaled = np.clip((levels[start:stop] - low) / (high - low), 0, 1)
+            patch[:, :len(scaled)] = scaled.T
+        return patches
 
     def _as_input(self, patches: torch.Tensor) -> torch.Tensor:
         """(N, bands, windows) → (N, 3, side, side), normalised as the network was trained."""

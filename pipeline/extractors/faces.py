@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,17 @@ import numpy as np
 from pipeline import weights
 from pipeline.config import setting
 from pipeline.extractors import Extractor
-from pipeline.faces import COLUMNS, face_rows, key_frames, link, shot_cuts
+from pipeline.faces import COLUMNS, changes, cuts_of, face_rows, key_frames, link
 from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
 from pipeline.mtcnn import CascadeSettings, FaceDetector
 
 RATE_HZ = 15.0
 BLOCK = 16  # frames in memory and in one batch at a time
 THUMBNAIL_STEP = 8
+# MTCNN's networks and the SHA-256 of their files in facenet-pytorch 2.5.3.
+NETWORKS = {"pnet": "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f",
+            "rnet": "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86",
+            "onet": "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"}
 
 
 class Faces(Extractor):
@@ -57,11 +61,17 @@ class Faces(Extractor):
         return (len(COLUMNS),)
 
     @property
-    def weights(self) -> tuple[weights.WeightsRecord, ...]:
+    def sources(self) -> tuple[weights.Bundled, ...]:
         import facenet_pytorch
         folder = Path(facenet_pytorch.__file__).parent / "data"
-        return tuple(weights.file_record(name, "pretrained", folder / f"{name}.pt")
-                     for name in ("pnet", "rnet", "onet"))
+        return tuple(weights.Bundled(f"mtcnn_{name}", f"MTCNN's {name}", "MIT, as facenet-pytorch", 0.0,
+                                     partial(_load, name), "facenet-pytorch", folder / f"{name}.pt", digest)
+                     for name, digest in NETWORKS.items())
+
+    @property
+    def weights(self) -> tuple[weights.WeightsRecord, ...]:
+        return tuple(weights.file_record(name, "pretrained", source.path, source.digest)
+                     for name, source in zip(NETWORKS, self.sources, strict=True))
 
     @cached_property
     def detector(self) -> FaceDetector:
@@ -75,9 +85,8 @@ class Faces(Extractor):
         frames = clip.frames[self.request]
         if not len(frames):
             return FeatureSequence.empty(self.row_shape)
-        thumbnails = np.concatenate([block[:, ::THUMBNAIL_STEP, ::THUMBNAIL_STEP].mean(3)
-                                     for _, block in frames.blocks(BLOCK)])
-        cuts = shot_cuts(thumbnails)
+        cuts = cuts_of(changes(block[:, ::THUMBNAIL_STEP, ::THUMBNAIL_STEP].mean(3)
+                               for _, block in frames.blocks(BLOCK)))
         keys = key_frames(len(frames), cuts, self.config.stride)
         shrink = frames.shape[1] / frames.source_size[0]
         found: list[np.ndarray] = []
@@ -88,3 +97,9 @@ class Faces(Extractor):
         rows[:, [1, 3, *range(6, len(COLUMNS), 2)]] *= frames.source_size[1] / frames.shape[2]
         rows[:, [2, 4, *range(7, len(COLUMNS), 2)]] *= frames.source_size[0] / frames.shape[1]
         return FeatureSequence(rows, clip.cut(frames.times[places]))
+
+
+def _load(name: str, path: Path) -> object:
+    from facenet_pytorch.models import mtcnn
+    return weights.load_state({"pnet": mtcnn.PNet, "rnet": mtcnn.RNet, "onet": mtcnn.ONet}[name](pretrained=False),
+                              path)

@@ -20,16 +20,25 @@ from pipeline.config import digest, setting
 from pipeline.devices import DtypeChoice
 from pipeline.errors import WeightsError
 from pipeline.extractors import Extractor
+from pipeline.hub import HubFile, HubModel, keep_hub_offline, weight_files
 from pipeline.media import FeatureSequence, Media, Needs
 from pipeline.networks import RANDOM_SEED
-from pipeline.weights import WeightsRecord, file_digest, offline, random_record, seeded, weights_folder
+from pipeline.weights import WeightsRecord, check_published, file_digest, random_record, seeded
 
 BUCKETS = (16, 32, 64, 128, 256, 512)  # padded lengths: one shape each, so that the bytes never depend on the batch
 ROWS_PER_BATCH = 8  # likewise fixed; a batch that is not full is filled up with empty sentences
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "spiece.model")
 NAMES_ONLY = ("_name_or_path", "transformers_version")
 WIDTH_NAMES = ("hidden_size", "dim", "d_model")  # BERT's name and those of DistilBERT and of some others
-MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
+DEFAULT_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")  # one model, of which both are names
+DEFAULT_REVISION = "86b5e0934494bd15c9632b12f734a8a67f723594"
+DEFAULT_FILES = (
+    HubFile("config.json", 570, "7160e1553ad2ca51d8c1cb066be533db31826e12d173824c1bb0cb1a4f187d20"),
+    HubFile("model.safetensors", 440_449_768, "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3"),
+    HubFile("tokenizer.json", 466_062, "ce64fce797c24f68df90b40a3f74f579b336a493db14bd583fd520ea0d8c9a98"),
+    HubFile("tokenizer_config.json", 48, "a025160ef0431f1a392f6f050c1310f4c5d9fb6f275932dbccba73c4d214bf10"),
+    HubFile("vocab.txt", 231_508, "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
+)
 
 
 class TextBert(Extractor):
@@ -86,7 +95,7 @@ class TextBert(Extractor):
                     return candidate
             raise WeightsError(f"no model in {choice}; expected config.json, weights and a tokenizer in it or in"
                                f" {Path(choice) / Path(model).name}")
-        return _fetched(model)
+        return hub_model(model).fetch()
 
     @cached_property
     def architecture(self) -> dict[str, Any]:
@@ -96,6 +105,7 @@ class TextBert(Extractor):
             WeightsError: it is not there or is not JSON.
         """
         if self.folder is None:
+            keep_hub_offline()
             from transformers import BertConfig
             return dict(BertConfig().to_dict())
         path = self.folder / "config.json"
@@ -106,14 +116,22 @@ class TextBert(Extractor):
                                " config.json, weights and a tokenizer") from error
 
     @property
+    def sources(self) -> tuple[HubModel, ...]:
+        choice, model = self.config.weights, self.config.model
+        return (hub_model(model),) if choice == "pretrained" and not Path(model).is_dir() else ()
+
+    @property
     def weights(self) -> tuple[WeightsRecord, ...]:
         if self.config.weights == "random":
             record = random_record(f"bert {json.dumps(self.architecture, sort_keys=True, default=str)}", RANDOM_SEED)
             return (WeightsRecord("bert", "random", record.name, record.digest),)
         assert self.folder is not None
-        files = _weight_files(self.folder)
+        files = weight_files(self.folder)
         if not files:
             raise WeightsError(f"{self.folder} holds no weights (*.safetensors or pytorch_model.bin)")
+        for source in self.sources:
+            for file in files:
+                check_published(file, source.expected().get(file.name, ""))
         return tuple(WeightsRecord("bert", "pretrained" if self.config.weights == "pretrained" else "file",
                                    f"{self.folder.name}/{file.name}", file_digest(file)) for file in files)
 
@@ -135,6 +153,7 @@ class TextBert(Extractor):
         if self.folder is None:
             return HashedWords(int(self.architecture["vocab_size"]))
         _tokenizer_file(self.folder)
+        keep_hub_offline()
         from transformers import AutoTokenizer
         try:
             return AutoTokenizer.from_pretrained(str(self.folder), local_files_only=True, trust_remote_code=False)
@@ -149,6 +168,7 @@ class TextBert(Extractor):
         Raises:
             WeightsError: the folder's weights cannot be loaded, or some of the encoder's are not in it.
         """
+        keep_hub_offline()
         from transformers import AutoConfig, AutoModel, BertConfig
         from transformers.utils.logging import disable_progress_bar
         disable_progress_bar()  # it would draw over the run's own
@@ -271,24 +291,14 @@ def _tokenizer_file(folder: Path) -> Path:
     return found
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    return sorted(file for pattern in ("*.safetensors", "pytorch_model.bin") for file in folder.glob(pattern))
+def hub_model(model: str) -> HubModel:
+    """A model of the hub, as it is fetched into the weights folder."""
+    known = model in DEFAULT_NAMES
+    return HubModel(model.replace("/", "--"), "BERT-base, uncased" if known else "an encoder of the Hugging Face hub",
+                    "Apache-2.0" if known else "stated on its page", 441.1 if known else 0.0, _load, model,
+                    *((DEFAULT_REVISION, DEFAULT_FILES) if known else ()))
 
 
-def _fetched(model: str) -> Path:
-    """A model of the hub, fetched once into the weights folder."""
-    folder = weights_folder() / model.replace("/", "--")
-    if (folder / "config.json").is_file() and _weight_files(folder):
-        return folder
-    advice = (f"Fetch it on a machine with a network (huggingface-cli download {model} --local-dir {folder}), or give"
-              " a folder with --set text_bert.model=FOLDER, or use --weights random to try things out")
-    if offline():
-        raise WeightsError(f"text_bert.model={model}: {folder} is not there and PIPELINE_OFFLINE forbids fetching it."
-                           f" {advice}")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    try:
-        return Path(snapshot_download(model, local_dir=folder, allow_patterns=list(MODEL_FILES)))
-    except (OSError, HfHubHTTPError, HFValidationError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"text_bert.model={model}: could not fetch it ({reason}). {advice}") from error
+def _load(folder: Path) -> object:
+    bert = TextBert(TextBert.Config(model=str(folder)))
+    return bert.row_shape, bert.tokenizer, bert.network

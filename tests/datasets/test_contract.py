@@ -105,6 +105,21 @@ def test_no_group_stands_in_two_splits(dataset: Dataset) -> None:
     assert len({group for group, _ in places}) == len(places) > 0
 
 
+def test_what_is_declared_for_the_doctor_fits_the_clips(dataset: Dataset) -> None:
+    clips = {clip.clip_id: clip for clip in dataset.clips()}
+    notes, splits, tasks = list(dataset.notes), {clip.split for clip in clips.values()}, dataset.corpus.tasks
+    assert dataset.recorded_spans().keys() <= clips.keys() and dataset.notes == notes
+    for split, folder in dataset.media_folders().items():
+        assert folder.is_dir() and {clip.source.parent for clip in clips.values()  # type: ignore[union-attr]
+                                    if clip.split == split} == {folder}
+    assert all(what and name.split("/")[0] in splits for name, what in dataset.known_defects.items())
+    for split, published in dataset.published.items():
+        assert split in splits and published.num_clips > 0
+        for task in tasks:
+            assert published.labels[task.name].keys() == set(task.classes)
+            assert sum(published.labels[task.name].values()) == published.num_clips
+
+
 def test_splits_choose_whole_splits_in_order(dataset: Dataset) -> None:
     everything = list(dataset.clips())
     for splits in (("dev",), ("test", "train")):

@@ -233,7 +233,7 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     (b"path,turn\na.wav,-1\n", "row 2: turn is '-1'; expected a number from 0"),
     (b"path,split\na.wav,train\nb.wav,\n", "row 3: split is ''; expected a name such as train, dev or test"),
     (b"path,split\na.wav,a/b\n", "row 2: split is 'a/b'; expected a name"),
-    (b"path,id\na.wav,x\x07y\n", "row 2: a clip id is printable text that is not empty, found 'all/x.x07y'"),
+    (b"path,id\na.wav,x\x07y\n", "row 2: id is .x.x07y.; expected at most 500 characters and no control characters"),
     (b'path,text\n"a\nb.wav",Hi\n', r"row 2: path is 'a\\nb.wav'; expected the path of a file"),
     (b"path\n.\n", "row 2: path is '.'; expected the path of a file"),
     (b"path\n..\n", "row 2: path is '..'; expected the path of a file"),

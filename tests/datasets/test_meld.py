@@ -135,6 +135,26 @@ def test_known_bad_videos_are_noted_and_still_given(tmp_path: Path) -> None:
     assert reader.notes == ["train/dia125_utt3 is known to be bad: its video is corrupt"]
 
 
+def test_spans_are_the_times_in_the_episode_which_splits_share(shared_data: Path) -> None:
+    spans = read(shared_data / "meld", "train", "dev").recorded_spans()
+    assert spans["train/dia0_utt0"] == ("season 8, episode 21", 976.059, 981.731) and len(spans) == 9989 + 1109
+    recordings = {split: {span.recording for clip_id, span in spans.items() if clip_id.startswith(split)}
+                  for split in ("train", "dev")}
+    assert len(recordings["dev"] & recordings["train"]) == 81 and len(recordings["dev"]) == 82
+
+
+def test_a_copy_without_times_has_no_spans(tmp_path: Path) -> None:
+    write_csv(tmp_path / ANNOTATIONS["dev"], [row(0, 0)[:9]], HEADER[:9])
+    assert read(tmp_path, "dev").recorded_spans() == {}
+
+
+def test_media_folders_are_those_of_the_splits_asked_for(tmp_path: Path) -> None:
+    for folder in VIDEO_FOLDERS.values():
+        touch(tmp_path / "MELD.Raw" / folder)
+    assert read(tmp_path, "dev").media_folders() == {"dev": tmp_path / "MELD.Raw" / "dev_splits_complete"}
+    assert list(read(tmp_path).media_folders()) == ["train", "dev", "test"]
+
+
 def test_reading_twice_gives_the_same_clips_and_notes(tmp_path: Path, train_csv: Path) -> None:
     reader = read(tmp_path, "train")
     first, notes = list(reader.clips()), list(reader.notes)

@@ -25,6 +25,11 @@ def test_melds_reader_gives_every_clip_with_its_video(sample: Sample) -> None:
     assert sample.notes == []
 
 
+def test_the_dialogues_of_two_splits_are_two_recordings(sample: Sample) -> None:
+    spans = sample.recorded_spans()
+    assert len({span.recording for span in spans.values()}) == len(spans) == 3 and not sample.published
+
+
 def test_tasks_are_melds_and_the_terms_are_its_own(sample: Sample) -> None:
     assert sample.corpus.tasks == Meld().corpus.tasks
     assert (sample.corpus.name, sample.corpus.redistribute) == ("sample", "yes")

@@ -173,7 +173,7 @@ def test_a_model_that_is_neither_here_nor_to_be_had_says_how_to_get_it(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINE_OFFLINE", "1")
     monkeypatch.setenv("PIPELINE_WEIGHTS", str(tmp_path))
-    with pytest.raises(WeightsError, match="PIPELINE_OFFLINE forbids .*huggingface-cli download org/x .*"
+    with pytest.raises(WeightsError, match="PIPELINE_OFFLINE forbids .*weights fetch --model org/x.*"
                                            "--set text_bert.model=FOLDER, or use --weights random"):
         TextBert(TextBert.Config(model="org/x")).weights
 

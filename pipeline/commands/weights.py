@@ -1,0 +1,126 @@
+"""`weights`: published networks on this machine: listed, fetched, verified, carried to a machine without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+NAMES = click.argument("names", nargs=-1, metavar="[NAME]…")
+
+
+@click.group("weights")
+def command() -> None:
+    """List, fetch, verify, export and import networks' weights.
+
+    \b
+    python -m pipeline weights list
+    python -m pipeline weights fetch
+    """
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Everything, for programs.")
+def list_(as_json: bool) -> int:
+    """List all networks: from where, licence, digest, here or not.
+
+    \b
+    python -m pipeline weights list --json
+    """
+    from pipeline.catalogue import catalogue, describe
+    from pipeline.terminal import show_table
+    found = [describe(network) for network in catalogue()]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return 0
+    show_table("Weights", ("name", "used by", "state", "from, licence, SHA-256"), map(_row, found), stdout=True)
+    return 0
+
+
+def _row(network: dict[str, Any]) -> tuple[str, ...]:
+    size = sum(file["size"] for file in network["files"]) / 1e6 or network["megabytes"]
+    weights = [file for file in network["files"] if file["file"].endswith((".pth", ".pt", ".bin", ".safetensors"))]
+    digests = [file["sha256"] for file in weights] or [f"begins with {digest}" if len(digest) < 64 else digest
+                                                       for name, digest in network["expected"].items()
+                                                       if name.endswith((".pth", ".pt", ".safetensors"))]
+    return (network["name"], "\n".join(network["extractors"]),
+            network["state"] + (f"\n{size:.1f} MB" if size >= 0.1 else f"\n{size * 1000:.0f} kB" if size else ""),
+            "\n".join([network["from"], network["licence"], *digests]))
+
+
+@command.command("fetch")
+@NAMES
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Another model of the hub for text_bert.")
+def fetch(names: tuple[str, ...], models: tuple[str, ...]) -> int:
+    """Fetch weights that are not here yet.
+
+    NAME is a network or an extractor; by default all are fetched. A fetch that was stopped goes on where it was.
+
+    \b
+    python -m pipeline weights fetch
+    python -m pipeline weights fetch audio_resnet18 face_r3d18
+    python -m pipeline weights fetch --model roberta-base
+    """
+    from pipeline.catalogue import chosen, fetch_networks
+    from pipeline.terminal import counting
+    for network in chosen(names, models):
+        with counting(network.name) as report:
+            path, = fetch_networks([network], lambda name: report)
+        click.echo(path)
+    return 0
+
+
+@command.command("verify")
+@NAMES
+def verify(names: tuple[str, ...]) -> int:
+    """Check digests and load every network that is here.
+
+    Exit code 1 if one is wrong, or is named and missing.
+
+    \b
+    python -m pipeline weights verify
+    """
+    from pipeline.catalogue import chosen, verify_networks
+    from pipeline.terminal import counting, show_table
+    with counting("verify") as report:
+        verdicts = verify_networks(chosen(names), report)
+    show_table("Weights", ("name", "state", "found"),
+               [(verdict.name, verdict.state, verdict.finding) for verdict in verdicts], stdout=True)
+    wrong = {"wrong", "missing"} if names else {"wrong"}
+    return int(any(verdict.state in wrong for verdict in verdicts))
+
+
+@command.command("export")
+@click.argument("target", metavar="FOLDER_OR_ZIP", type=click.Path(path_type=Path))
+def export(target: Path) -> int:
+    """Copy all fetched weights into a folder or zip file.
+
+    \b
+    python -m pipeline weights export weights.zip
+    """
+    from pipeline.terminal import counting
+    from pipeline.weight_files import export_weights
+    with counting("export") as report:
+        export_weights(target, report)
+    click.echo(target)
+    return 0
+
+
+@command.command("import")
+@click.argument("source", metavar="FOLDER_OR_ZIP", type=click.Path(path_type=Path))
+def import_(source: Path) -> int:
+    """Check exported weights and put them in their place.
+
+    \b
+    python -m pipeline weights import weights.zip
+    """
+    from pipeline.terminal import counting
+    from pipeline.weight_files import import_weights
+    from pipeline.weights import weights_folder
+    with counting("import") as report:
+        entries = import_weights(source, report)
+    for entry in entries:
+        click.echo(weights_folder() / entry.path)
+    return 0
