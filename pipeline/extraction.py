@@ -17,20 +17,20 @@ from typing import Protocol
 
 import torch
 
-from pipeline import orders
+from pipeline.running import orders
 from pipeline.datasets import Dataset
 from pipeline.errors import PipelineError, StoreError
-from pipeline.lock import locked
+from pipeline.storage.lock import locked
 from pipeline.packing import Failure
-from pipeline.planning import (
+from pipeline.running.planning import (
     DEFAULT_EXTRACTORS, ExtractConfig, Plan, check_store, find_todos, plan_extraction,
 )
-from pipeline.pool import STOP_SIGNALS, run_chunks
+from pipeline.running.pool import STOP_SIGNALS, run_chunks
 from pipeline.recipes import PlannedFeature
-from pipeline.scheduling import Todo, cut
+from pipeline.running.scheduling import Todo, cut
 from pipeline.shards import finished_shards, open_store, pack, shard_folder
 from pipeline.store import FeatureStore
-from pipeline.worker import Chunk, ChunkReport
+from pipeline.running.worker import Chunk, ChunkReport
 
 __all__ = ["DEFAULT_EXTRACTORS", "ExtractConfig", "ExtractionReport", "Progress", "Quiet", "extract"]
 

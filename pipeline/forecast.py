@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import orders
+from pipeline.running import orders
 from pipeline.datasets import Dataset
 from pipeline.extraction import ExtractConfig, existing_store, worker_devices
-from pipeline.planning import DEFAULT_EXTRACTORS, Plan, find_todos, plan_extraction
-from pipeline.pool import run_chunks
-from pipeline.scheduling import Todo
+from pipeline.running.planning import DEFAULT_EXTRACTORS, Plan, find_todos, plan_extraction
+from pipeline.running.pool import run_chunks
+from pipeline.running.scheduling import Todo
 from pipeline.store import FeatureStore
-from pipeline.worker import Chunk, ChunkReport
+from pipeline.running.worker import Chunk, ChunkReport
 
 NUM_PROBED = 6  # clips that are worked on, spread over the short and the long ones
 

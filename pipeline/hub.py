@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.durable import replacing
+from pipeline.storage.durable import replacing
 from pipeline.errors import FetchError, WeightsError
 from pipeline.fetching import difference, fetch, offline
 from pipeline.weights import TRY_OUT, Progress, Published, sha256

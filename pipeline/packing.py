@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.clip import Clip, Corpus, Label, Task
-from pipeline.columns import Column, encode_names, encode_texts
+from pipeline.storage.columns import Column, encode_names, encode_texts
 from pipeline.errors import StoreError
 from pipeline.media import FeatureSequence, TimesKind
 from pipeline.store import (
     CLIP_COLUMNS, FAILURE_COLUMNS, NUMBER_COLUMNS, STATUSES, TEXT_COLUMNS, TIMES_KINDS, FeatureStore,
 )
-from pipeline.writing import FeatureRows, write_file
+from pipeline.storage.writing import FeatureRows, write_file
 
 BLOCK_BYTES = 32 << 20  # rows are written in blocks of about this size, so that packing stays flat in memory
 

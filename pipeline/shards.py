@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.clip import Clip, Corpus
-from pipeline.columns import same
-from pipeline.contents import read_contents
+from pipeline.storage.columns import same
+from pipeline.curation.contents import read_contents
 from pipeline.errors import StoreError
 from pipeline.packing import clip_columns
-from pipeline.parts import PartsStore
+from pipeline.storage.parts import PartsStore
 from pipeline.store import CLIP_COLUMNS, FeatureStore
-from pipeline.writing import write_file
+from pipeline.storage.writing import write_file
 
 if TYPE_CHECKING:
     from pipeline.recipes import PlannedFeature

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.durable import replacing
+from pipeline.storage.durable import replacing
 from pipeline.errors import DatasetError
 
 RECORD = "download.json"

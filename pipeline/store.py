@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.columns import Column, decode
+from pipeline.storage.columns import Column, decode
 from pipeline.errors import StoreError
-from pipeline.hdf5 import DAMAGE, Extent, Group, damaged, first_line, identity, opened, reading
-from pipeline.layout import (
+from pipeline.storage.hdf5 import DAMAGE, Extent, Group, damaged, first_line, identity, opened, reading
+from pipeline.storage.layout import (
     CLIP_COLUMNS, FAILURE_COLUMNS, FEATURE_TYPES, FORMAT, FORMAT_VERSION, NAME_COLUMNS, NUMBER_COLUMNS,
     STATUSES, TEXT_COLUMNS, TIMES_KINDS, corpus_from_json, feature_head, parse_json, read_column, requests_from,
     table_extents,

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pipeline.extraction import ExtractionReport
     from pipeline.forecast import Forecast
     from pipeline.recipes import PlannedFeature
-    from pipeline.scheduling import Todo
-    from pipeline.worker import ChunkReport
+    from pipeline.running.scheduling import Todo
+    from pipeline.running.worker import ChunkReport
 
 MOST_ROWS = 20  # of a table of failures; `inspect --json` has them all
 PLAIN_WIDTH = 120  # columns where the output is no terminal
@@ -191,7 +191,7 @@ def show_failures(failures: Sequence[Mapping[str, str]]) -> None:
 
 
 def show_store(summary: Mapping[str, Any]) -> None:
-    """Everything of :func:`pipeline.inspection.summarise`, on stdout."""
+    """Everything of :func:`pipeline.curation.inspection.summarise`, on stdout."""
     out = _console()
     splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
     out.print(f"[bold]{escape(summary['path'])}[/]  {escape(summary['dataset'])}, {summary['clips']} clips"

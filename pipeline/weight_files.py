@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from pipeline.catalogue import Network, catalogue
-from pipeline.durable import Output, replacing
+from pipeline.storage.durable import Output, replacing
 from pipeline.errors import WeightsError
 from pipeline.extractors.text_bert import hub_model
 from pipeline.hub import NEEDED, RECORD

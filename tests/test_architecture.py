@@ -16,17 +16,17 @@ SOURCES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 
 # Each module imports only from rows above its own, or from its own row. A name stands for all that lies in it.
 ORDER = (
-    ("errors", "durable", "windows", "figures", "columns", "packets", "orders", "lock", "seals"),
-    ("config", "clip", "plugins", "devices", "media", "fetching", "hdf5", "queries", "staging", "unpacking"),
-    ("spectrogram", "metrics", "losses", "faces", "mtcnn", "pipes", "weights", "layout"),
-    ("probe", "hub"),
-    ("damage", "decode", "networks", "rendering", "writing"),
-    ("store", "contents"),
-    ("packing", "inspection", "datasets", "extractors", "snippets", "parts", "findings"),
+    ("errors", "windows", "figures", "packets"),
+    ("config", "clip", "plugins", "devices", "media", "fetching", "unpacking"),
+    ("spectrogram", "metrics", "losses", "faces", "mtcnn", "pipes"),
+    ("storage", "store"),
+    ("weights", "staging"),
+    ("probe", "hub", "packing"),
+    ("damage", "decode", "networks", "rendering"),
+    ("datasets", "extractors", "snippets"),
     ("recipes", "downloads", "catalogue", "weight_files"),
-    ("shards", "joined", "splits", "batch", "runs", "inputs", "scheduling", "doctor", "transfer"),
-    ("verification", "repair", "merging", "subsets", "clip_dataset", "exporting", "downloading", "worker", "planning"),
-    ("pool",),
+    ("curation", "shards", "joined", "splits", "batch", "runs", "transfer"),
+    ("running", "doctor", "clip_dataset", "exporting", "downloading"),
     ("extraction", "evaluation", "baselines"),
     ("forecast", "jobs"),
     ("training",),
@@ -38,7 +38,7 @@ ORDER = (
     ("__main__",),
 )
 HOMES = {
-    "h5py": {"pipeline.hdf5", "pipeline.writing"},
+    "h5py": {"pipeline.storage.hdf5", "pipeline.storage.writing"},
     "click": {"pipeline.cli", *(name for name in SOURCES if name.startswith("pipeline.commands."))},
     "rich": {"pipeline.terminal"},
     "facenet_pytorch": {"pipeline.mtcnn", "pipeline.extractors.faces"},
@@ -48,7 +48,7 @@ HOMES = {
 FFMPEG = {"ffmpeg", "imageio_ffmpeg", "subprocess"}
 FFMPEG_HOMES = ("pipeline.decode", "pipeline.probe", "pipeline.pipes", "pipeline.rendering")
 # What a module may keep between calls: networks of a worker, digests of files by their size and time of change.
-CACHES = {("pipeline.worker", "_EXTRACTORS"), ("pipeline.weights", "_DIGESTS")}
+CACHES = {("pipeline.running.worker", "_EXTRACTORS"), ("pipeline.weights", "_DIGESTS")}
 CHANGING = {"append", "add", "update", "setdefault", "pop", "clear", "extend", "insert", "remove", "discard", "popitem"}
 
 

@@ -16,11 +16,11 @@ import pytest
 from pipeline.datasets.manifest import Manifest
 from pipeline.errors import PipelineError, UsageError
 from pipeline.extraction import ExtractConfig, Quiet, extract
-from pipeline.pool import run_chunks
+from pipeline.running.pool import run_chunks
 from pipeline.store import FeatureStore
-from pipeline.worker import ChunkReport
+from pipeline.running.worker import ChunkReport
 from tests.makers import make_video, write_manifest
-from tests.test_pool import chunks, results
+from tests.running.test_pool import chunks, results
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ from pipeline.datasets.manifest import Manifest
 from pipeline.errors import DatasetError, PipelineError, StoreError, UsageError
 from pipeline.extraction import ExtractConfig, ExtractionReport, Quiet, extract
 from pipeline.store import FeatureStore
-from pipeline.worker import ChunkReport
+from pipeline.running.worker import ChunkReport
 from tests.makers import make_bert, make_video, write_manifest
 
 FEATURES = ("text_bert", "audio_logmel", "faces")

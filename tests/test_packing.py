@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.clip import Clip, Corpus, Task
-from pipeline.durable import Output, replacing
+from pipeline.storage.durable import Output, replacing
 from pipeline.errors import StoreError
 from pipeline.media import FeatureSequence
 from pipeline.packing import (

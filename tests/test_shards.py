@@ -16,17 +16,17 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.clip import Clip, Corpus, Task
-from pipeline.durable import Output
+from pipeline.storage.durable import Output
 from pipeline.errors import StoreError
 from pipeline.joined import open_stores
 from pipeline.media import FeatureSequence
 from pipeline.packing import (
     Cell, Failure, FeatureData, SourceRecord, clip_columns, stored_cells, stored_clips, stored_sources, write_store,
 )
-from pipeline.parts import PartsStore
+from pipeline.storage.parts import PartsStore
 from pipeline.shards import bytes_to_pack, open_store, pack, pack_store, shard_folder
 from pipeline.store import FeatureStore
-from pipeline.writing import write_file
+from pipeline.storage.writing import write_file
 
 CORPUS = Corpus("toy", (Task("mood", ("glad", "sad")), Task("level", value_range=(0.0, 1.0))))
 CLIPS = [Clip(f"train/{number}", Path(f"{number}.mp4"), text=f"words {number}\n", split="train", speaker=f"s{number}",

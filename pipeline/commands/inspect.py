@@ -19,7 +19,7 @@ def command(store: Path, recipe: bool, as_json: bool) -> int:
     python -m pipeline inspect cache/meld.h5
     python -m pipeline inspect --recipe cache/meld.h5
     """
-    from pipeline.inspection import recipe_lines, recipes, shown, summarise
+    from pipeline.curation.inspection import recipe_lines, recipes, shown, summarise
     from pipeline.shards import open_store
     opened = open_store(store)
     if as_json:

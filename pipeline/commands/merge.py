@@ -20,7 +20,7 @@ def command(stores: tuple[Path, ...], out: Path) -> int:
     python -m pipeline merge cache/meld-1.h5 cache/meld-2.h5 --out cache/meld.h5
     python -m pipeline merge cache/text.h5 cache/video.h5 --out cache/both.h5
     """
-    from pipeline.merging import merge
+    from pipeline.curation.merging import merge
     from pipeline.terminal import counting, show_table
     with counting("merging") as progress:
         merged = merge(stores, out, progress=progress)

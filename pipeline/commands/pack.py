@@ -15,7 +15,7 @@ def command(store: Path) -> int:
     \b
     python -m pipeline pack cache/meld.h5
     """
-    from pipeline.lock import locked
+    from pipeline.storage.lock import locked
     from pipeline.shards import count_shards, pack_store
     from pipeline.terminal import counting
     num_shards = count_shards(store)

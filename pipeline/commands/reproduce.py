@@ -15,7 +15,7 @@ def command(store: Path) -> int:
     \b
     python -m pipeline reproduce cache/meld.h5
     """
-    from pipeline.inspection import command_lines
+    from pipeline.curation.inspection import command_lines
     from pipeline.shards import open_store
     click.echo("\n".join(command_lines(open_store(store))))
     return 0

@@ -31,7 +31,7 @@ def command(store: Path, where: str | None, splits: tuple[str, ...] | None, labe
     python -m pipeline subset cache/meld.h5 --label emotion=joy --label emotion=anger --out cache/two.h5
     python -m pipeline subset cache/meld.h5 --features text_bert --split test --out cache/text.h5
     """
-    from pipeline.subsets import Selection, read_ids, subset
+    from pipeline.curation.subsets import Selection, read_ids, subset
     from pipeline.terminal import counting, show_table
     pairs = []
     for label in labels:

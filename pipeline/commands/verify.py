@@ -22,9 +22,9 @@ def command(store: Path, as_repair: bool, jobs: int | None, as_json: bool) -> in
     python -m pipeline verify cache/meld.h5
     python -m pipeline verify cache/meld.h5 --repair
     """
-    from pipeline.repair import advice, repair
+    from pipeline.curation.repair import advice, repair
     from pipeline.terminal import MOST_ROWS, counting, show_table
-    from pipeline.verification import verify
+    from pipeline.curation.verification import verify
     repaired = None
     with counting("verifying") as progress:
         if as_repair:

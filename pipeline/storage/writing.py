@@ -14,12 +14,12 @@ import numpy as np
 
 import pipeline
 from pipeline.clip import Corpus
-from pipeline.columns import Column, Texts, encode_names, encode_texts
+from pipeline.storage.columns import Column, Texts, encode_names, encode_texts
 from pipeline.config import digest, to_json
-from pipeline.durable import Output, replacing
+from pipeline.storage.durable import Output, replacing
 from pipeline.errors import StoreError
-from pipeline.layout import FAILURE_COLUMNS, FORMAT, FORMAT_VERSION, HEAD_ATTRIBUTES
-from pipeline.seals import CHECKS, row_checks
+from pipeline.storage.layout import FAILURE_COLUMNS, FORMAT, FORMAT_VERSION, HEAD_ATTRIBUTES
+from pipeline.storage.seals import CHECKS, row_checks
 
 Block = tuple[np.ndarray, np.ndarray]  # values (B, *row_shape) and times (B, 2) of neighbouring rows
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.contents import StoreContents
-from pipeline.layout import STATUSES, TIMES_KINDS
+from pipeline.curation.contents import StoreContents
+from pipeline.storage.layout import STATUSES, TIMES_KINDS
 
 MISSING, DONE, EMPTY, FAILED = range(len(STATUSES))
 NO_REASON = "failed, but the reason is not in the table of failures"

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.queries import find
+from pipeline.curation.queries import find
 
 TABLE = pd.DataFrame({
     name: pd.Series(values, dtype=object if isinstance(values[0], str) else None) for name, values in {

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.clip import Clip
 from pipeline.errors import UsageError
-from pipeline.scheduling import BYTES_PER_SECOND, FIXED_SECONDS, MEDIA_CLIPS, Todo, cut, part_of, predicted_cost
+from pipeline.running.scheduling import BYTES_PER_SECOND, FIXED_SECONDS, MEDIA_CLIPS, Todo, cut, part_of, predicted_cost
 
 CLIPS = [Clip(f"train/{number}", Path(f"{number}.mp4"), 0.0, 3.0) for number in range(100)]
 

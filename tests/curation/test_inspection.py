@@ -11,7 +11,7 @@ import pytest
 from pipeline.cli import main
 from pipeline.clip import Clip, Corpus, Task
 from pipeline.errors import StoreError
-from pipeline.inspection import command_lines, printable, recipe_lines, recipes, shown, summarise
+from pipeline.curation.inspection import command_lines, printable, recipe_lines, recipes, shown, summarise
 from pipeline.media import FeatureSequence
 from pipeline.packing import Cell, Failure, FeatureData, write_store
 from pipeline.store import FeatureStore

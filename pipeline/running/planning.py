@@ -18,10 +18,10 @@ from pipeline.datasets import Dataset
 from pipeline.decode import Damage, DecodeLimits
 from pipeline.devices import usable_device
 from pipeline.errors import DatasetError, StoreError, UsageError
-from pipeline.inputs import input_digest, needs_media, source_digests
+from pipeline.running.inputs import input_digest, needs_media, source_digests
 from pipeline.packing import Cell, stored_cells, stored_sources
 from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan_features
-from pipeline.scheduling import Todo, part_of, predicted_cost
+from pipeline.running.scheduling import Todo, part_of, predicted_cost
 from pipeline.store import FeatureStore
 
 DEFAULT_EXTRACTORS = ("text_bert", "audio_resnet18", "face_r3d18")

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pipeline.clip import Corpus, Task
-from pipeline.columns import Column, Texts
-from pipeline.hdf5 import Extent, Group
+from pipeline.storage.columns import Column, Texts
+from pipeline.storage.hdf5 import Extent, Group
 from pipeline.media import TimesKind
 
 FORMAT = "affect feature store"

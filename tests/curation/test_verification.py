@@ -16,13 +16,13 @@ from pipeline.cli import main
 from pipeline.datasets.manifest import Manifest
 from pipeline.errors import PipelineError, StoreError
 from pipeline.extraction import ExtractConfig, extract
-from pipeline.lock import locked
+from pipeline.storage.lock import locked
 from pipeline.media import FeatureSequence
 from pipeline.packing import Cell, Failure, FeatureData, rows_digest, write_store
-from pipeline.repair import advice, repair
+from pipeline.curation.repair import advice, repair
 from pipeline.shards import pack
 from pipeline.store import FeatureStore
-from pipeline.verification import read_whole, verify
+from pipeline.curation.verification import read_whole, verify
 from tests.makers import make_bert, make_video, write_manifest
 from tests.test_packing import CLIPS, CORPUS
 

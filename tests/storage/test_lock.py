@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreError
-from pipeline.lock import locked
+from pipeline.storage.lock import locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipeline.lock import locked
+from pipeline.storage.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -27,7 +27,7 @@ with locked(Path(sys.argv[1])):
 
 def holder(store: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(store)], stdout=subprocess.PIPE, text=True,
-                               cwd=Path(__file__).parents[1])
+                               cwd=Path(__file__).parents[2])
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.clip import Corpus, Task
-from pipeline.columns import Column
-from pipeline.contents import NO_FILE, Choice, RawColumn, StoreContents, gather_column, gather_feature
+from pipeline.storage.columns import Column
+from pipeline.curation.contents import NO_FILE, Choice, RawColumn, StoreContents, gather_column, gather_feature
 from pipeline.errors import StoreError, UsageError
-from pipeline.layout import CLIP_COLUMNS, STATUSES
-from pipeline.lock import locked
+from pipeline.storage.layout import CLIP_COLUMNS, STATUSES
+from pipeline.storage.lock import locked
 from pipeline.recipes import recipe_differences
-from pipeline.verification import read_whole
-from pipeline.writing import write_file
+from pipeline.curation.verification import read_whole
+from pipeline.storage.writing import write_file
 
 MOST_CONFLICTS = 5  # that a message shows
 SOURCE_COLUMNS = ("source", "source_size", "source_mtime_ns", "source_digest")

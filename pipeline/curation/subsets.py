@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.contents import Choice, StoreContents, gather_column, gather_feature
+from pipeline.curation.contents import Choice, StoreContents, gather_column, gather_feature
 from pipeline.errors import StoreError, UsageError, unknown_name
-from pipeline.layout import CLIP_COLUMNS, NUMBER_COLUMNS
-from pipeline.lock import locked
-from pipeline.merging import running_total
-from pipeline.queries import find
-from pipeline.verification import read_whole
-from pipeline.writing import write_file
+from pipeline.storage.layout import CLIP_COLUMNS, NUMBER_COLUMNS
+from pipeline.storage.lock import locked
+from pipeline.curation.merging import running_total
+from pipeline.curation.queries import find
+from pipeline.curation.verification import read_whole
+from pipeline.storage.writing import write_file
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Selection:
     """What a subset keeps: clips that all of these hold for.
 
     Args:
-        where: a query over the clip table and the labels; see :func:`pipeline.queries.find`.
+        where: a query over the clip table and the labels; see :func:`pipeline.curation.queries.find`.
         splits: any of these.
         labels: pairs of a task and a class; of several classes of one task any.
         clips: any of these ids.

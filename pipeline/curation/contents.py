@@ -14,16 +14,16 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from pipeline.clip import Corpus
-from pipeline.columns import Column, Texts
+from pipeline.storage.columns import Column, Texts
 from pipeline.errors import StoreError
-from pipeline.hdf5 import DAMAGE, Extent, Group, first_line, opened, read_into
-from pipeline.layout import (
+from pipeline.storage.hdf5 import DAMAGE, Extent, Group, first_line, opened, read_into
+from pipeline.storage.layout import (
     CLIP_COLUMNS, FAILURE_COLUMNS, FEATURE_TYPES, FORMAT, FORMAT_VERSION, HEAD_ATTRIBUTES, corpus_from_json,
     feature_head, parse_json, requests_from, table_extents,
 )
-from pipeline.seals import CHECKS, row_checks
+from pipeline.storage.seals import CHECKS, row_checks
 from pipeline.store import FeatureStore
-from pipeline.writing import Block, FeatureRows
+from pipeline.storage.writing import Block, FeatureRows
 
 BLOCK_BYTES = 8 << 20  # of rows that are held at a time
 NO_FILE = -1           # owner of a cell that no file gives
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RawTexts:
-    """Texts as they stand in a file: :class:`pipeline.columns.Texts`, but the offsets may be anything."""
+    """Texts as they stand in a file: :class:`pipeline.storage.columns.Texts`, but the offsets may be anything."""
 
     blob: np.ndarray
     offsets: np.ndarray

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from pipeline.errors import StoreError
-from pipeline.layout import FAILURE_COLUMNS, STATUSES
+from pipeline.storage.layout import FAILURE_COLUMNS, STATUSES
 from pipeline.store import FeatureStore
 
 COMMAND = ["python", "-m", "pipeline"]  # what every command line of this program begins with

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.contents import NO_FILE, Choice, StoreContents, gather_column, gather_feature
-from pipeline.findings import Finding, Kind
-from pipeline.lock import locked
-from pipeline.verification import FileCheck, Verification, verify
-from pipeline.writing import FeatureRows, write_file
+from pipeline.curation.contents import NO_FILE, Choice, StoreContents, gather_column, gather_feature
+from pipeline.curation.findings import Finding, Kind
+from pipeline.storage.lock import locked
+from pipeline.curation.verification import FileCheck, Verification, verify
+from pipeline.storage.writing import FeatureRows, write_file
 
 DROPPED: dict[Kind, str] = {
     "cell": "single features of a clip", "clip": "whole clips", "feature": "whole features",
@@ -82,7 +82,7 @@ def repair(store: Path, *, jobs: int = 0, progress: Callable[[int, int], None] =
     removed. The new file takes the old one's place when it is whole.
 
     Args:
-        store, jobs, progress: see :func:`pipeline.verification.verify`.
+        store, jobs, progress: see :func:`pipeline.curation.verification.verify`.
 
     Raises:
         StoreError: there is nothing to repair, another process writes the store, or the folder cannot be written.

@@ -16,13 +16,13 @@ import joblib
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from pipeline import orders
+from pipeline.running import orders
 from pipeline.clip import Clip
 from pipeline.errors import ClipError, PipelineError, UsageError
-from pipeline.inputs import input_digest, source_record
+from pipeline.running.inputs import input_digest, source_record
 from pipeline.packing import Cell, Failure, SourceRecord
 from pipeline.store import FeatureStore
-from pipeline.worker import WHOLE_CHUNK, Chunk, ChunkReport, run_chunk, write_shard
+from pipeline.running.worker import WHOLE_CHUNK, Chunk, ChunkReport, run_chunk, write_shard
 
 DEATHS_ALONE = 2  # so often may a clip that is worked on alone end its process before it is given up
 DEATHS_AT_START = 3  # so often may workers die before they begin anything: the installation is broken
@@ -42,7 +42,7 @@ def run_chunks(chunks: Sequence[Chunk], *, jobs: int,
     """Work on chunks, and yield the report of each as it comes.
 
     A worker's death costs the chunks in work. Of those, the clips that were being worked on go singly; one that ends
-    its process twice is recorded as failed. Asked to stop (:mod:`pipeline.orders`), no further chunk is begun.
+    its process twice is recorded as failed. Asked to stop (:mod:`pipeline.running.orders`), no further chunk is begun.
 
     Args:
         chunks: all in one folder of shards.

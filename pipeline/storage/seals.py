@@ -18,7 +18,7 @@ BLOCK_ROWS = 1 << 14
 
 
 class TextColumn(Protocol):
-    """Texts one after the other, as in :class:`pipeline.columns.Texts`, but with offsets that may be wrong."""
+    """Texts one after the other, as in :class:`pipeline.storage.columns.Texts`, but with offsets that may be wrong."""
 
     @property
     def blob(self) -> np.ndarray:

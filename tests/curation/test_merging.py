@@ -14,13 +14,13 @@ from pipeline.clip import Clip, Corpus, Task
 from pipeline.datasets.manifest import Manifest
 from pipeline.errors import StoreError, UsageError
 from pipeline.extraction import ExtractConfig, extract
-from pipeline.lock import locked
-from pipeline.merging import merge
+from pipeline.storage.lock import locked
+from pipeline.curation.merging import merge
 from pipeline.packing import (
     Cell, Failure, FeatureData, SourceRecord, rows_digest, stored_clips, stored_sources, write_store,
 )
 from pipeline.store import FeatureStore
-from pipeline.verification import verify
+from pipeline.curation.verification import verify
 from tests.makers import make_bert, write_manifest
 from tests.test_packing import CLIPS, CORPUS, sequence
 

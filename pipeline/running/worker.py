@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from joblib.externals.loky import process_executor
 
-from pipeline import orders
+from pipeline.running import orders
 from pipeline.clip import Clip, Corpus
 from pipeline.decode import Damage, DecodeLimits, read_media
 from pipeline.errors import ClipError
 from pipeline.extractors import Extractor
-from pipeline.inputs import input_digest, needs_media, source_record
+from pipeline.running.inputs import input_digest, needs_media, source_record
 from pipeline.media import FeatureSequence, Media
 from pipeline.packing import Cell, Failure, FeatureData, SourceRecord, write_store
 from pipeline.recipes import PlannedFeature

@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pipeline.contents import FeaturePart, OtherFormatError, StoreContents, read_contents, read_rows
+from pipeline.curation.contents import FeaturePart, OtherFormatError, StoreContents, read_contents, read_rows
 from pipeline.errors import StoreError
-from pipeline.findings import DONE, EMPTY, NO_REASON, Finding, check_clips, check_notes
-from pipeline.hdf5 import first_line
-from pipeline.layout import STATUSES, TIMES_KINDS
+from pipeline.curation.findings import DONE, EMPTY, NO_REASON, Finding, check_clips, check_notes
+from pipeline.storage.hdf5 import first_line
+from pipeline.storage.layout import STATUSES, TIMES_KINDS
 from pipeline.shards import finished_shards, shard_folder
 from pipeline.store import FeatureStore
 

@@ -1,0 +1,1 @@
+"""What is done with finished stores: looked into, verified, repaired, merged, cut."""
