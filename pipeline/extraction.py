@@ -186,6 +186,7 @@ class _Run:
         try:
             with self._stopped_by_signals() as stopped:
                 if todos:
+                    self._check_space(1.0)
                     self._compute(todos, existing)
         finally:
             self.progress.packing()

@@ -135,7 +135,8 @@ class FaceDetector:
 
 
 def _normalised(pixels: torch.Tensor) -> torch.Tensor:
-    return ((pixels.float() - 127.5) * 0.0078125).contiguous(memory_format=torch.channels_last)
+    scaled = pixels.to(torch.float32, memory_format=torch.channels_last, copy=True)
+    return scaled.sub_(127.5).mul_(0.0078125)
 
 
 def _squared(boxes: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn, TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from pipeline import plugins
 
@@ -95,17 +96,24 @@ class ExtractionProgress(_Bar):
         self.bar.update(self._task, advance=cost, detail=escape(detail))
 
     def stopping(self) -> None:
-        console.print("finishing the clips in work; once more to stop at once")
+        console.print("finishing the clips in work, once more to stop at once; the same command goes on from there")
 
     def packing(self) -> None:
         if self.bar.task_ids:
             self.bar.update(self._task, detail="packing")
 
 
+def _table(title: str, *, show_header: bool = True) -> Table:
+    """A table with its title over it, on one line however narrow the table is."""
+    table = Table(show_header=show_header, title_justify="left")
+    table.title = Text(title, style="bold", no_wrap=True, overflow="ignore")
+    return table
+
+
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, stdout: bool = False) -> None:
     """A table of plain values; columns that hold only numbers stand to the right."""
     kept = [list(row) for row in rows]
-    table = Table(title=escape(title), title_justify="left")
+    table = _table(title)
     for place, column in enumerate(columns):
         numbers = bool(kept) and all(isinstance(row[place], (int, float)) for row in kept)
         table.add_column(escape(column), justify="right" if numbers else "left", overflow="fold")
@@ -125,7 +133,7 @@ def counting(description: str, *, in_bytes: bool = False) -> Iterator[Callable[[
 def show_extraction(report: ExtractionReport) -> None:
     """Time by stage and what failed."""
     if report.num_done:
-        table = Table(title="Working time, seconds a clip", title_justify="left")
+        table = _table("Working time, seconds a clip")
         table.add_column("stage")
         table.add_column("seconds", justify="right")
         for stage, seconds in sorted(report.seconds.items(), key=lambda item: -item[1]):
@@ -180,7 +188,7 @@ def show_failures(failures: Sequence[Mapping[str, str]]) -> None:
     features: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
     for row in failures:
         features[row["clip"], row["stage"], row["kind"], row["message"]].append(row["feature"])
-    table = Table(title="Failed", title_justify="left")
+    table = _table("Failed")
     for column in ("clip", "stage", "kind", "what was found", "so these are missing"):
         table.add_column(column, overflow="fold")
     for (clip, stage, kind, message), names in list(features.items())[:MOST_ROWS]:
@@ -196,7 +204,7 @@ def show_store(summary: Mapping[str, Any]) -> None:
     splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
     out.print(f"[bold]{escape(summary['path'])}[/]  {escape(summary['dataset'])}, {summary['clips']} clips"
               f" ({escape(splits)}), made {summary['created']}", soft_wrap=True)
-    table = Table(title="Features", title_justify="left")
+    table = _table("Features")
     table.add_column("feature", no_wrap=True)
     for column in ("row", "rows", "MB", "done", "empty", "failed", "missing"):
         table.add_column(column, justify="right")
@@ -239,7 +247,7 @@ def show_metrics(run: Path) -> None:
 
 def show_scores(metrics: Mapping[str, Any]) -> None:
     """One row for each split, task and model, on stderr."""
-    table = Table(title="Scores, %, mean±sd over seeds", title_justify="left")
+    table = _table("Scores, %, mean±sd over seeds")
     rows = [(split, task, "model", values) for split, tasks in metrics.items() if split in metrics["num_clips"]
             for task, values in tasks.items()]
     rows += [(split, task, name, values) for name, splits in metrics.get("baselines", {}).items()
@@ -278,7 +286,7 @@ def show_plugins(*, with_settings: bool) -> None:
     """Names of datasets, extractors and models with a line each, on stdout."""
     out = _console()
     for kind in ("dataset", "extractor", "model"):
-        table = Table(title=f"{kind}s", title_justify="left")
+        table = _table(f"{kind}s")
         table.add_column("name")
         table.add_column("what it is", overflow="fold")
         for name in plugins.names(kind):
@@ -297,7 +305,7 @@ def show_plugins(*, with_settings: bool) -> None:
 
 
 def _show_settings(out: Console, title: str, config: typing.Any, prefix: str) -> None:
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = _table(title, show_header=False)
     for field in dataclasses.fields(config):
         default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
         table.add_row(escape(f"--set {prefix}{field.name}={default}"), escape(field.metadata.get("help", "")))

@@ -6,11 +6,9 @@ digest) and ``TERMS.txt`` (the corpus's terms). ``docs/export.md`` describes the
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from pipeline.errors import StoreError, UsageError, unknown_name
 from pipeline.exporting import arrays, huggingface, mmsa, tables, tensors
 from pipeline.exporting.records import write_records
 from pipeline.exporting.selection import Selection, choose_clips, choose_features
+from pipeline.storage.durable import new_folder
 from pipeline.store import FeatureStore
 
 WRITERS: Mapping[str, Callable[[Selection, Path], None]] = {
@@ -93,7 +92,7 @@ def export(store: FeatureStore, folder: Path, config: ExportConfig = ExportConfi
                              " it")
         if selection.float16:
             _check_float16(selection)
-        with _new_folder(Path(os.path.abspath(folder))) as temporary:
+        with new_folder(Path(os.path.abspath(folder))) as temporary:
             WRITERS[config.format](selection, temporary)
             write_records(temporary, selection, config.format)
             num_bytes = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
@@ -137,32 +136,3 @@ def _check_float16(selection: Selection) -> None:
         if number:
             raise StoreError(f"{number:,} numbers of {feature} are larger than float16 holds (65,504) and would become"
                              " infinite; export without --float16, or leave the feature out with --features")
-
-
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Write a folder under a temporary name; it gets its own when the block ends without an error.
-
-    Raises:
-        OSError: the place cannot be written, or the disk is full.
-    """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        for path in (*temporary.rglob("*"), temporary):
-            _sync(path)
-        os.rename(temporary, folder)
-        _sync(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

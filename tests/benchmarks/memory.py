@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.memory [--clips 60,600] [--minutes 20] [--jobs 1,2] [--extractors NAME,NAME]
 
-Each row is one run of ``python -m pipeline extract`` with random weights in a process of its own. Memory is the
-proportional set size (PSS) of the whole process tree, so that pages which processes share count once; it is read about
-ten times a second. The clip is a real face that moves, with a tone; the long one is 720 lines at 25 frames a second.
+Each row is one run of ``python -m pipeline extract`` with random weights in a process of its own. Memory is that of the
+whole process tree, read about ten times a second: what each process holds of its own, and pages of files (programs and
+libraries, mostly) once for each program, since its processes share them. The clip is a real face that moves, with a
+tone; the long one is 720 lines at 25 frames a second.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ EVERY_SECONDS = 0.1
 
 
 class Peak(NamedTuple):
-    """The most that a process tree held, in MB, and the most of it that was ffmpeg's."""
+    """The most that a process tree held, in MB, and the most that its ffmpegs held."""
 
     whole: float
     ffmpeg: float
@@ -49,14 +50,32 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def held(process: int) -> tuple[str, float]:
-    """Name and megabytes of a process; nothing where it has ended."""
+class Held(NamedTuple):
+    """What a process holds, in MB: of its own, and of files."""
+
+    program: str
+    own: float
+    files: float
+
+
+def held(process: int) -> Held:
+    """What a process holds; nothing where it has ended."""
     try:
         name = Path(f"/proc/{process}/comm").read_text().strip()
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
     except OSError:
-        return "", 0.0
-    return name, next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("Pss:")), 0.0)
+        return Held("", 0.0, 0.0)
+    kibibytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    own, whole = (kibibytes.get(name, 0) * 1024 / 1e6 for name in ("Anonymous", "Rss"))
+    return Held(name, own, whole - own)
+
+
+def total(parts: Sequence[Held]) -> float:
+    """Megabytes of several processes, pages of files once for each program."""
+    files: dict[str, float] = {}
+    for part in parts:
+        files[part.program] = max(files.get(part.program, 0.0), part.files)
+    return sum(part.own for part in parts) + sum(files.values())
 
 
 def peak_of(command: Sequence[str], *, accept: tuple[int, ...] = (0,)) -> Peak:
@@ -67,8 +86,8 @@ def peak_of(command: Sequence[str], *, accept: tuple[int, ...] = (0,)) -> Peak:
         process = subprocess.Popen(command, stdout=said, stderr=said)
         while process.poll() is None:
             parts = [held(member) for member in tree(process.pid)]
-            whole = max(whole, sum(megabytes for _, megabytes in parts))
-            ffmpeg = max(ffmpeg, sum(megabytes for name, megabytes in parts if name.startswith("ffmpeg")))
+            whole = max(whole, total(parts))
+            ffmpeg = max(ffmpeg, total([part for part in parts if part.program.startswith("ffmpeg")]))
             time.sleep(EVERY_SECONDS)
         if process.returncode not in accept:
             said.seek(0)
