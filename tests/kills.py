@@ -37,20 +37,20 @@ def make_corpus(folder: Path, num_clips: int) -> Path:
                                                  for number in range(num_clips)])
 
 
-def start(manifest: Path, out: Path, features: Sequence[str]) -> subprocess.Popen[bytes]:
+def start(manifest: Path, out: Path, features: Sequence[str], *,
+          stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
     """An extraction with two workers, in a session of its own."""
     command = [sys.executable, "-m", "pipeline", "extract", "--dataset", "manifest", "--manifest", str(manifest),
                "--out", str(out), "--extractors", ",".join(features), "--jobs", "2"]
     if "text_bert" in features:
         command += ["--set", f"text_bert.model={manifest.parent / 'bert'}"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                            start_new_session=True)
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
     """Wait for a run that must end well."""
     _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said.decode()
+    assert process.returncode == 0, said and said.decode()
 
 
 def processes(session: int) -> dict[int, str]:
@@ -68,8 +68,7 @@ def processes(session: int) -> dict[int, str]:
 
 def kill(process: subprocess.Popen[bytes], target: str, chance: random.Random) -> bool:
     """Kill one worker, the parent, or all; False where there is nothing of that kind."""
-    workers = [number for number, command in processes(process.pid).items()
-               if number != process.pid and "LokyProcess" in command]
+    workers = workers_of(process)
     try:
         if target == "group":
             os.killpg(process.pid, signal.SIGKILL)
@@ -84,6 +83,17 @@ def kill(process: subprocess.Popen[bytes], target: str, chance: random.Random) -
     return True
 
 
+def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
+    """Ids of an extraction's worker processes."""
+    return [number for number, command in processes(process.pid).items() if "LokyProcess" in command]
+
+
+def wait_for_workers(process: subprocess.Popen[bytes], out: Path) -> None:
+    """Wait until the first worker process is started, which has nothing to do yet."""
+    while process.poll() is None and not workers_of(process):
+        time.sleep(0.005)
+
+
 def wait_for_work(process: subprocess.Popen[bytes], out: Path) -> None:
     """Wait until the first chunk is in work."""
     shards = out.with_name(out.name + ".shards")
@@ -93,17 +103,17 @@ def wait_for_work(process: subprocess.Popen[bytes], out: Path) -> None:
 
 def trial(manifest: Path, out: Path, features: Sequence[str], target: str, after_seconds: float,
           chance: random.Random) -> bool:
-    """Start, kill some time after work began, resume at once; True where the kill met a run in work."""
-    process = start(manifest, out, features)
-    wait_for_work(process, out)
+    """Start, kill some time after workers or their work began, resume at once; True where the kill met a run."""
+    process = start(manifest, out, features, stderr=subprocess.DEVNULL)
+    chance.choice((wait_for_workers, wait_for_work, wait_for_work))(process, out)
     time.sleep(after_seconds)
     met = process.poll() is None and kill(process, target, chance)
     if target == "worker" or not met:
         finish(process)
     else:
-        process.communicate()
+        process.wait()
     finish(start(manifest, out, features))
-    until = time.monotonic() + 5
+    until = time.monotonic() + 1
     while processes(process.pid) and time.monotonic() < until:
         time.sleep(0.05)
     assert not processes(process.pid), f"left running: {processes(process.pid)}"
@@ -147,6 +157,7 @@ def run(num_kills: int, num_clips: int, seed: int, features: Sequence[str] = FEA
 
 def main() -> None:
     """Read the options, and say what was met."""
+    began = time.monotonic()
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--clips", type=int, default=24)
@@ -154,7 +165,7 @@ def main() -> None:
     given = parser.parse_args()
     met = run(given.kills, given.clips, given.seed)
     print(f"{given.kills} kills, of which met a run in work: {dict(met)}; all digests as undisturbed, every clip once,"
-          " nothing left beside the store, no process left")
+          f" nothing left beside the store, no process left ({time.monotonic() - began:.0f} s)")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import signal
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import joblib
+from joblib.executor import get_memmapping_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -22,6 +22,7 @@ from pipeline.errors import ClipError, PipelineError, UsageError
 from pipeline.running.inputs import input_digest, source_record
 from pipeline.packing import Cell, Failure, SourceRecord
 from pipeline.store import FeatureStore
+from pipeline.running.watch import end_with
 from pipeline.running.worker import WHOLE_CHUNK, Chunk, ChunkReport, run_chunk, write_shard
 
 DEATHS_ALONE = 2  # so often may a clip that is worked on alone end its process before it is given up
@@ -86,14 +87,15 @@ def run_chunks(chunks: Sequence[Chunk], *, jobs: int,
 
 def _dispatch(chunks: Sequence[Chunk], jobs: int, scheduler: str | None) -> Generator[ChunkReport, None, None]:
     """Reports of chunks as they come; with one job there is one chunk in work, in a process of its own all the same."""
-    options: dict[str, Any] = {"n_jobs": -1} if scheduler is not None else {"n_jobs": max(2, jobs)}
-    pre_dispatch = 1 if scheduler is None and jobs == 1 else "2*n_jobs"
-    wanted = (joblib.delayed(run_chunk)(chunk) for chunk in chunks if not orders.stop_asked(chunk.shard.parent))
+    wanted = (chunk for chunk in chunks if not orders.stop_asked(chunk.shard.parent))
     deaths, losses = _errors(scheduler)
     try:
+        if scheduler is None and jobs == 1:
+            yield from _one_by_one(wanted)
+            return
         with _signals_held():
-            reports = joblib.Parallel(**options, return_as="generator_unordered", batch_size=1,
-                                      pre_dispatch=pre_dispatch)(wanted)
+            reports = joblib.Parallel(n_jobs=jobs if scheduler is None else -1, return_as="generator_unordered",
+                                      batch_size=1)(joblib.delayed(run_chunk)(chunk) for chunk in wanted)
         with _ending(reports):
             for report in reports:
                 yield report
@@ -102,6 +104,22 @@ def _dispatch(chunks: Sequence[Chunk], jobs: int, scheduler: str | None) -> Gene
     except losses as error:
         raise PipelineError(f"the Dask cluster at {scheduler} is gone ({type(error).__name__}); what was finished is"
                             " kept, the same command goes on from there") from error
+
+
+def _one_by_one(chunks: Iterable[Chunk]) -> Generator[ChunkReport, None, None]:
+    """Work in one process beside this one; joblib with one job would work in this one, which a clip may end."""
+    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    finished = False
+    with _signals_held():
+        executor = get_memmapping_executor(1, env=threads, initializer=end_with, initargs=(os.getpid(),))
+        executor.submit(os.getpid)  # starts the process
+    try:
+        for chunk in chunks:
+            yield executor.submit(run_chunk, chunk).result()
+        finished = True
+    finally:
+        if not finished:
+            executor.shutdown(wait=True, kill_workers=True)
 
 
 def _errors(scheduler: str | None) -> tuple[tuple[type[BaseException], ...], tuple[type[BaseException], ...]]:
@@ -177,7 +195,8 @@ def _given_up(chunk: Chunk) -> ChunkReport:
 def _backend(scheduler: str | None) -> Iterator[None]:
     if scheduler is None:
         os.environ.setdefault("GLIBC_TUNABLES", WORKER_ALLOCATOR)
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1, initializer=end_with,
+                                    initargs=(os.getpid(),)):
             yield
         return
     with _cluster(scheduler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,7 +91,6 @@ class ChunkReport:
 
 
 WHOLE_CHUNK = -1  # what a mark says while all clips of a chunk are worked on together
-_WATCH = "watch-parent"  # name of the thread that ends a worker whose run is gone
 _EXTRACTORS: dict[tuple[str, str, str], Extractor] = {}  # the one cache of a worker: its loaded networks
 
 
@@ -323,12 +321,3 @@ def _work_like_parent(chunk: Chunk) -> None:
     for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
         del os.environ[name]
     os.environ.update(chunk.environment)
-    if not any(thread.name == _WATCH for thread in threading.enumerate()):
-        threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True, name=_WATCH).start()
-
-
-def _die_with_parent(parent: int, every_seconds: float = 0.2) -> None:
-    """End the process when the one that started the run is gone, so that nothing writes on."""
-    while os.getppid() == parent:
-        time.sleep(every_seconds)
-    os._exit(1)
