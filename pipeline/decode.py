@@ -135,7 +135,8 @@ def read_media(clip: Clip, frames: tuple[FrameRequest, ...], *, waveform: bool, 
     requests = tuple(dict.fromkeys(frames))
     if clip.source is None or not (requests or waveform):
         empty = {request: _no_frames(request) for request in requests}
-        return Media(clip.clip_id, empty, np.zeros(0, np.float32) if waveform else None, clip.text)
+        return Media(clip.clip_id, empty, np.zeros(0, np.float32) if waveform else None, clip.text,
+                     speaker=clip.speaker)
     found = probe(clip.source, start_seconds=clip.start_seconds, stop_seconds=clip.stop_seconds,
                   max_pixels=limits.max_frame_pixels, max_seconds=limits.max_duration_seconds,
                   timeout_seconds=limits.timeout_seconds, memory_bytes=limits.process_bytes)
@@ -159,7 +160,7 @@ def read_media(clip: Clip, frames: tuple[FrameRequest, ...], *, waveform: bool, 
             raise clip_error(f"{quoted(clip.source)} holds samples that are no numbers (NaN); expected sound in"
                              " [-1, 1]: write the file again")
     return Media(clip.clip_id, {request: pictures.get(request) or _no_frames(request) for request in requests}, sound,
-                 clip.text, duration_seconds=found.end_seconds, notes=(*hurt, *_notes(found)))
+                 clip.text, duration_seconds=found.end_seconds, notes=(*hurt, *_notes(found)), speaker=clip.speaker)
 
 
 def _no_frames(request: FrameRequest) -> Frames:

@@ -57,12 +57,14 @@ class Needs:
         frames: frame requests; empty for none.
         waveform: mono sound at ``SAMPLE_RATE_HZ``.
         text: the words.
+        speaker: who says them.
         features: names of other features of the same clip.
     """
 
     frames: tuple[FrameRequest, ...] = ()
     waveform: bool = False
     text: bool = False
+    speaker: bool = False
     features: tuple[str, ...] = ()
 
     @property
@@ -296,6 +298,7 @@ class Media:
         duration_seconds: length of the clip as decoded; 0 if only text was asked for.
         features: other features of this clip by name.
         notes: harmless oddities that decoding met.
+        speaker: who says the words, "" where that is not known.
     """
 
     clip_id: str
@@ -305,6 +308,7 @@ class Media:
     duration_seconds: float = 0.0
     features: Mapping[str, FeatureSequence] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    speaker: str = ""
 
     def cut(self, times: np.ndarray) -> np.ndarray:
         """Times (T, 2) in seconds, cut at the end of the clip, float32: a grid's last frame may reach past it."""

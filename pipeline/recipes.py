@@ -50,22 +50,22 @@ class PlannedFeature:
         return plugin_class("extractor", self.extractor)(self.config, device=device)  # type: ignore[no-any-return]
 
 
-def choose_extractors(names: Sequence[str], settings: Mapping[str, Mapping[str, str]], *, weights: str | None,
-                      device: torch.device) -> dict[str, Extractor]:
+def choose_extractors(names: Sequence[str], settings: Mapping[str, Mapping[str, str]], *,
+                      shared: Mapping[str, str], device: torch.device) -> dict[str, Extractor]:
     """Resolve feature names, their upstream features and settings; no weights are looked for yet.
 
     Args:
         names: ``extractor`` or ``extractor@variant``.
         settings: text by field, by feature name.
-        weights: for every extractor that has weights and no own setting of them.
+        shared: text by field, for every extractor that has the field and no own setting of it.
         device: where networks will run; it decides what ``dtype=auto`` means.
 
     Returns:
         Extractors by feature name, in an order in which they can be computed.
 
     Raises:
-        UsageError: an unknown extractor or setting, a name given twice or malformed, or a setting of a feature that is
-            not made.
+        UsageError: an unknown extractor or setting, a name given twice or malformed, a setting of a feature that is not
+            made, or a shared one that no chosen extractor has (where ``weights`` come from may always be said).
     """
     if len(set(names)) != len(names):
         raise UsageError(f"a feature is named twice in {', '.join(names)}; variants are written extractor@variant")
@@ -74,25 +74,33 @@ def choose_extractors(names: Sequence[str], settings: Mapping[str, Mapping[str, 
                          " letters, digits, '.', '_' and '-'")
     chosen: dict[str, Extractor] = {}
     for name in names:
-        _choose(name, settings, weights, device, chosen)
+        _choose(name, settings, shared, device, chosen)
     for name in settings:
         if name not in chosen:
             raise UsageError(f"--set {name}.…: {name} is not among the features to be made ({', '.join(chosen)})")
+    known = {"weights"}.union(*(_fields(extractor.config) for extractor in chosen.values()))
+    for field in shared:
+        if field not in known:
+            raise UsageError(f"--{field.replace('_', '-')} {shared[field]} says nothing to {', '.join(chosen)}; leave"
+                             " it out, or add an extractor that has this setting (python -m pipeline list)")
     return chosen
 
 
-def _choose(name: str, settings: Mapping[str, Mapping[str, str]], weights: str | None, device: torch.device,
-            chosen: dict[str, Extractor]) -> None:
+def _fields(config: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(config)}
+
+
+def _choose(name: str, settings: Mapping[str, Mapping[str, str]], shared: Mapping[str, str],
+            device: torch.device, chosen: dict[str, Extractor]) -> None:
     if name in chosen:
         return
     kind = plugin_class("extractor", name.partition("@")[0])
-    own = dict(settings.get(name, {}))
     config = kind.Config()  # type: ignore[attr-defined]
-    if weights is not None and "weights" in {field.name for field in dataclasses.fields(config)}:
-        own.setdefault("weights", weights)
+    own = {field: text for field, text in shared.items() if field in _fields(config)}
+    own.update(settings.get(name, {}))
     extractor: Extractor = kind(with_settings(config, own, owner=name), device=device)
     for upstream in extractor.needs.features:
-        _choose(upstream, settings, weights, device, chosen)
+        _choose(upstream, settings, shared, device, chosen)
     chosen[name] = extractor
 
 
@@ -117,6 +125,7 @@ def _recipe(name: str, extractor_name: str, extractor: Extractor,
     made_by: dict[str, Any] = {
         "extractor": extractor_name, "version": extractor.version, "settings": extractor.settings(),
         "frames": to_json(needs.frames), "waveform": needs.waveform, "text": needs.text,
+        **({"speaker": True} if needs.speaker else {}),
         "decode_version": DECODE_VERSION if needs.media else None,
         "weights": [{"network": record["network"], "digest": record["digest"]} for record in weights],
         "upstream": {upstream: planned[upstream].fingerprint for upstream in needs.features},

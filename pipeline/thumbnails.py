@@ -16,7 +16,8 @@ from PIL import Image
 from pipeline.clip import Clip
 from pipeline.decode import read_media
 from pipeline.errors import ClipError
-from pipeline.faces import COLUMNS, EXPRESSION_CROP, align
+from pipeline.faces import COLUMNS
+from pipeline.faces.alignment import EXPRESSION_CROP, align
 from pipeline.media import FeatureSequence, FrameRequest
 from pipeline.store import FeatureStore
 

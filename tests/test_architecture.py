@@ -18,7 +18,7 @@ SOURCES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 ORDER = (
     ("errors", "windows", "figures", "packets"),
     ("config", "clip", "plugins", "devices", "media", "fetching", "unpacking"),
-    ("spectrogram", "metrics", "losses", "faces", "mtcnn", "pipes"),
+    ("spectrogram", "metrics", "losses", "faces", "pipes"),
     ("storage", "store"),
     ("weights", "staging"),
     ("probe", "hub", "packing"),
@@ -41,7 +41,8 @@ HOMES = {
     "h5py": {"pipeline.storage.hdf5", "pipeline.storage.writing"},
     "click": {"pipeline.cli", *(name for name in SOURCES if name.startswith("pipeline.commands."))},
     "rich": {"pipeline.terminal"},
-    "facenet_pytorch": {"pipeline.mtcnn", "pipeline.extractors.faces"},
+    "facenet_pytorch": {"pipeline.faces.mtcnn", "pipeline.extractors.faces",
+                        "pipeline.extractors.face_identity"},
     "transformers": {name for name in SOURCES if name.startswith("pipeline.extractors.text_")},
     "jinja2": {"pipeline.report"},
 }

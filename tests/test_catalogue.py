@@ -189,7 +189,7 @@ def test_every_recipe_names_its_networks_with_name_digest_and_source(kept: Path,
     make_bert(kept / "org--tiny")
     make_bert(kept / "tiny")
     settings = {"text_bert": {"model": "org/tiny"}, "audio_resnet18": {"weights": "random"}}
-    planned = plan_features(choose_extractors(["text_bert", "audio_resnet18", "face_r3d18"], settings, weights=None,
+    planned = plan_features(choose_extractors(["text_bert", "audio_resnet18", "face_r3d18"], settings, shared={},
                                               device=torch.device("cpu")))
     found = {feature.name: feature.recipe["weights"] for feature in planned}
     assert {name: [record["network"] for record in records] for name, records in found.items()} == {

@@ -14,7 +14,8 @@ import pytest
 
 from pipeline.clip import Clip, Corpus, Task
 from pipeline.errors import StoreError, TrainingError
-from pipeline.faces import COLUMNS, FIVE_POINTS
+from pipeline.faces import COLUMNS
+from pipeline.faces.alignment import FIVE_POINTS
 from pipeline.jobs import TrainConfig
 from pipeline.media import FeatureSequence
 from pipeline.packing import Cell, Failure, FeatureData, write_store

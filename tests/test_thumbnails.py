@@ -13,7 +13,8 @@ from PIL import Image
 
 from pipeline.clip import Clip
 from pipeline.decode import ffmpeg_path
-from pipeline.faces import COLUMNS, FIVE_POINTS
+from pipeline.faces import COLUMNS
+from pipeline.faces.alignment import FIVE_POINTS
 from pipeline.media import FeatureSequence
 from pipeline.thumbnails import SIDE, Thumbnail, picture_clip, problems, spread
 

@@ -18,6 +18,9 @@ from pipeline.errors import EXIT_CLIPS_FAILED
 @click.option("--extractors", callback=split_names, metavar="A,B", help="Features to make; see `list`.")
 @click.option("--out", type=click.Path(path_type=Path), help="The store; by default cache/DATASET.h5.")
 @click.option("--weights", metavar="pretrained|random|FOLDER", help="Where networks' weights come from.")
+@click.option("--detection", metavar="fast|balanced|dense", help="How thoroughly faces are sought.")
+@click.option("--face", metavar="largest|central|longest|gallery|speaking|all",
+              help="Which face the face extractors follow.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; by default one for each core.")
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Let the workers of a Dask cluster do the work.")
 @click.option("--shard", metavar="K/N", help="Only the K-th of N parts of the clips, for an array of jobs.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline.config import result_settings
-from pipeline.media import FeatureSequence, Media, Needs
+from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +54,14 @@ class Extractor(ABC):
     @abstractmethod
     def needs(self) -> Needs:
         """What each clip's media must hold."""
+
+    def second_look(self, media: Media) -> tuple[FrameRequest, ...]:
+        """Frames that are wanted beside :attr:`needs` now that the features which this one is made from are known.
+
+        They cost a second pass over the clip's file, so ask for them where the first pass does not suffice: they are
+        in ``media.frames`` when :meth:`extract` is called.
+        """
+        return ()
 
     @property
     @abstractmethod

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config import setting
-from pipeline.faces import EXPRESSION_CROP, align, largest_track
+from pipeline.faces.alignment import EXPRESSION_CROP, align
+from pipeline.faces.choice import largest_track
 from pipeline.media import FeatureSequence, FrameRequest, Frames, Media, Needs
 from pipeline.snippets import RATE_HZ, SIDE, R3D18Extractor, SnippetConfig, snippet_times
 

@@ -12,9 +12,11 @@ import numpy as np
 from pipeline import weights
 from pipeline.config import setting
 from pipeline.extractors import Extractor
-from pipeline.faces import COLUMNS, changes, cuts_of, face_rows, key_frames, link
+from pipeline.faces import COLUMNS
+from pipeline.faces.mtcnn import CascadeSettings, FaceDetector
+from pipeline.faces.shots import changes, cuts_of, key_frames
+from pipeline.faces.tracking import face_rows, link
 from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
-from pipeline.mtcnn import CascadeSettings, FaceDetector
 
 RATE_HZ = 15.0
 BLOCK = 16  # frames in memory and in one batch at a time

@@ -1,4 +1,4 @@
-"""What a clip's rows are made from, as a digest: the file's bytes and span, the words, or both."""
+"""What a clip's rows are made from, as a digest: the file's bytes and span, the words, the speaker's name."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ def needs_media(feature: PlannedFeature) -> bool:
 
 
 def input_digest(feature: PlannedFeature, clip: Clip, source_digest: str) -> str:
-    """Digest of what a feature of a clip is made from: the file's bytes and span, the words, or both."""
+    """Digest of what a feature of a clip is made from: the file's bytes and span, the words, the speaker's name."""
     parts: list[object] = []
     if needs_media(feature):
         parts += [source_digest, clip.start_seconds, clip.stop_seconds]
     if feature.needs.text:
         parts.append(clip.text)
+    if feature.needs.speaker:
+        parts.append(clip.speaker)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 

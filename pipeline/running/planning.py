@@ -24,6 +24,7 @@ from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan
 from pipeline.running.scheduling import Todo, part_of, predicted_cost
 from pipeline.store import FeatureStore
 
+SHARED = ("weights", "detection", "face")  # settings that several extractors have by the same name
 DEFAULT_EXTRACTORS = ("text_bert", "audio_resnet18", "face_r3d18")
 
 
@@ -32,6 +33,9 @@ class ExtractConfig:
     """Settings of an extraction."""
 
     weights: str | None = setting(None, "pretrained, random, or a folder of weight files, for every network")
+    detection: str | None = setting(None, "how thoroughly faces are sought: fast, balanced or dense")
+    face: str | None = setting(None, "which face the face extractors follow: largest, central, longest, gallery,"
+                                     " speaking or all")
     jobs: int = setting(0, "worker processes; 0: one for each core, or for each GPU", machine=True)
     device: str = setting("auto", "auto, cpu, cuda (all GPUs) or cuda:N", machine=True)
     scheduler: str | None = setting(None, "address of a Dask scheduler whose workers do the work", machine=True)
@@ -45,17 +49,22 @@ class ExtractConfig:
     limits: DecodeLimits = field(default_factory=DecodeLimits)
 
     @property
+    def shared(self) -> dict[str, str]:
+        """Settings that go to every extractor that has them: text by field."""
+        return {name: getattr(self, name) for name in SHARED if getattr(self, name) is not None}
+
+    @property
     def part(self) -> tuple[int, int] | None:
         """The part that ``shard`` names.
 
         Raises:
-            UsageError: it is not of the form K/N.
+            UsageError: it is not of the form K/N, or there is no such part.
         """
         if self.shard is None:
             return None
-        if not re.fullmatch(r"\d{1,6}/\d{1,6}", self.shard):
+        number, _, count = self.shard.partition("/") if re.fullmatch(r"\d{1,6}/\d{1,6}", self.shard) else ("", "", "")
+        if not number or not 1 <= int(number) <= int(count):
             raise UsageError(f"--shard {self.shard}: expected K/N with K from 1 to N, for instance 3/16")
-        number, _, count = self.shard.partition("/")
         return int(number), int(count)
 
 
@@ -92,8 +101,9 @@ def plan_extraction(dataset: Dataset, out: Path, extractors: Sequence[str],
         DatasetError: the corpus cannot be read, or has no media for an extractor that needs them.
         WeightsError: a network's weights are not to be had.
     """
+    config.part  # a part that is none is refused before anything is looked for
     device = usable_device(config.device)
-    chosen = choose_extractors(extractors, settings, weights=config.weights, device=device)
+    chosen = choose_extractors(extractors, settings, shared=config.shared, device=device)
     dataset.prepare()
     clips = tuple(dataset.clips())
     features = tuple(plan_features(chosen))
@@ -127,8 +137,6 @@ def check_store(store: FeatureStore, plan: Plan, *, replace: bool) -> None:
 def find_todos(plan: Plan, store: FeatureStore | None, config: ExtractConfig) -> list[Todo]:
     """Clips with the names of the features that they lack, in the dataset's order; complete clips are left out.
 
-    Raises:
-        UsageError: ``config.shard`` names no part.
     """
     part = config.part
     mine = part_of(plan.clips, part) if part is not None else None
@@ -167,8 +175,8 @@ def _request(dataset: Dataset, out: Path, extractors: Sequence[str], settings: M
             command.append(f"--{option.replace('_', '-')}")
             command += [] if given[option] is True else [_as_text(given[option])]
     command += ["--extractors", ",".join(extractors), "--out", str(out)]
-    for option, value, default in (("weights", config.weights, None), ("on-damage", config.on_damage, "skip"),
-                                   ("shard", config.shard, None)):
+    for option, value, default in (*((name, getattr(config, name), None) for name in SHARED),
+                                   ("on-damage", config.on_damage, "skip"), ("shard", config.shard, None)):
         command += [f"--{option}", str(value)] if value != default else []
     rest = {name: {option: _as_text(value) for option, value in given.items()
                    if option not in ("root", "splits", "manifest", "allow_outside")},
@@ -177,7 +185,8 @@ def _request(dataset: Dataset, out: Path, extractors: Sequence[str], settings: M
         for option, value in values.items():
             command += ["--set", f"{owner}.{option}={value}"]
     return {"command": command, "dataset": name, "dataset_settings": to_json(given), "extractors": list(extractors),
-            "settings": {owner: dict(values) for owner, values in settings.items()}, "weights": config.weights,
+            "settings": {owner: dict(values) for owner, values in settings.items()},
+            **{name: getattr(config, name) for name in SHARED},
             "on_damage": config.on_damage, "decode": to_json(limits), "shard": config.shard,
             "pipeline_version": pipeline.__version__}
 

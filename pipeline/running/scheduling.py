@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.clip import Clip
-from pipeline.errors import UsageError
 
 MEDIA_CLIPS, TEXT_CLIPS = 8, 512  # most clips in one shard: what a kill can lose
 # A clip that is a whole file of unknown length is taken to be as long as its size says at a usual rate, 1 Mbit/s; the
@@ -50,13 +49,8 @@ def part_of(clips: Sequence[Clip], part: tuple[int, int]) -> set[str]:
     Args:
         clips: all clips of the dataset.
         part: which part (from 1) of how many.
-
-    Raises:
-        UsageError: there is no such part.
     """
     number, count = part
-    if not 1 <= number <= count:
-        raise UsageError(f"--shard {number}/{count}: expected K/N with K from 1 to N, for instance 3/16")
     return {clip.clip_id for clip in clips[number - 1::count]}
 
 

@@ -162,7 +162,7 @@ class _ChunkWork:
             return
         self._mark(WHOLE_CHUNK)
         for feature in self._text_features:
-            self._extract(feature, clips, [Media(clip.clip_id, text=clip.text) for clip in clips])
+            self._extract(feature, clips, [Media(clip.clip_id, text=clip.text, speaker=clip.speaker) for clip in clips])
         if not self._media_features:
             self.num_done = len(clips)
             return
@@ -222,6 +222,14 @@ class _ChunkWork:
                 for sequence in self._extract(feature, [clip], [media], decoded.record):
                     upstream[feature.name] = sequence
 
+    def _second_look(self, feature: PlannedFeature, clip: Clip, media: Media) -> Media:
+        """The media, with the frames that the extractor wants now that it knows the features it is made from."""
+        wanted = self.extractors[feature.name].second_look(media)
+        if not wanted:
+            return media
+        again = read_media(clip, wanted, waveform=False, on_damage=self.chunk.on_damage, limits=self.chunk.limits)
+        return replace(media, frames={**media.frames, **again.frames})
+
     def _stored(self, clip: Clip) -> dict[str, FeatureSequence]:
         """The clip's features that the store has and others are made from; a failed one is left out."""
         if self._store is None:
@@ -235,6 +243,8 @@ class _ChunkWork:
         """Run one extractor and keep its rows, or the clip's failure; the rows of those that went well."""
         began = time.perf_counter()
         try:
+            if feature in self._media_features:
+                media = [self._second_look(feature, clip, one) for clip, one in zip(clips, media, strict=True)]
             sequences = self._rows(feature, media)
         except ClipError as error:
             if len(clips) > 1:

@@ -33,7 +33,7 @@ SETTINGS = {"face_r3d18": {"snippets": "six_by_sixteen"}}
 def chunks(videos: list[Path], passes: int, folder: Path) -> list[Chunk]:
     """All videos in one chunk, ``passes`` times."""
     features = tuple(plan_features(
-        choose_extractors(FEATURES, SETTINGS, weights="random", device=torch.device("cpu"))))
+        choose_extractors(FEATURES, SETTINGS, shared={"weights": "random"}, device=torch.device("cpu"))))
     clips = tuple(Clip(f"all/{place}", video, text=SENTENCE) for place, video in enumerate(videos))
     token = orders.begin(folder)
     return [Chunk(number, clips, features, (), Corpus("benchmark"), folder / f"{number}.h5", None, token, "cpu")

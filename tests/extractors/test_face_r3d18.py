@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.extractors.face_r3d18 import FaceR3d18
-from pipeline.faces import COLUMNS, EXPRESSION_CROP
+from pipeline.faces import COLUMNS
+from pipeline.faces.alignment import EXPRESSION_CROP
 from pipeline.media import FeatureSequence, Frames, Media
 
 SIDE = 240

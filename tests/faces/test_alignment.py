@@ -1,4 +1,4 @@
-"""Shots, tracks and aligned crops, on made-up boxes and on a real face turned by known angles."""
+"""Aligned crops of a real face turned by known angles."""
 
 from __future__ import annotations
 
@@ -8,125 +8,11 @@ import torch
 from skimage.data import astronaut
 from skimage.transform import SimilarityTransform, estimate_transform, resize, warp
 
-from pipeline.faces import (
-    COLUMNS, EXPRESSION_CROP, FIVE_POINTS, CropRecipe, align, face_rows, fill, key_frames, largest_track, link, overlap,
-    shot_cuts, similarity,
-)
-from pipeline.mtcnn import FaceDetector
+from pipeline.faces.alignment import EXPRESSION_CROP, FIVE_POINTS, CropRecipe, align, similarity
+from pipeline.faces.mtcnn import FaceDetector
 
 # Landmarks of scikit-image's astronaut as facenet-pytorch's MTCNN gives them, pixels of the 512×512 picture.
 ASTRONAUT = np.array([[205.0, 101.7], [246.8, 103.7], [224.7, 129.0], [201.7, 139.2], [245.3, 141.9]])
-NONE = np.zeros((0, 15), np.float32)
-
-
-def box(x: float, y: float = 0.0, side: float = 10.0, probability: float = 0.9) -> np.ndarray:
-    """A detection (15,) with its landmarks at its corner."""
-    return np.array([x, y, x + side, y + side, probability, *[x, y] * 5], np.float32)
-
-
-def shots(*levels: tuple[int, float]) -> np.ndarray:
-    """Thumbnails of shots: frames and grey level of each, with a little noise."""
-    random = np.random.default_rng(0)
-    frames = np.concatenate([np.full((count, 8, 8), level) for count, level in levels])
-    return np.clip(frames + random.normal(0, 1, frames.shape), 0, 255)
-
-
-@pytest.mark.parametrize(("levels", "cuts"), [
-    ([(20, 50.0), (20, 150.0)], [20]), ([(20, 50.0), (10, 150.0), (30, 40.0)], [20, 30]), ([(40, 50.0)], []),
-    ([(1, 50.0), (20, 150.0)], [1]), ([(20, 50.0), (1, 150.0)], [20]), ([(3, 50.0), (3, 150.0)], [3]),
-    ([(1, 50.0), (2, 150.0)], [1]), ([(2, 50.0)], []), ([(1, 50.0)], []), ([(20, 100.0), (20, 105.0)], [])])
-def test_a_cut_is_where_the_picture_changes(levels: list[tuple[int, float]], cuts: list[int]) -> None:
-    assert shot_cuts(shots(*levels)).tolist() == cuts
-
-
-def test_steady_motion_is_no_cut() -> None:
-    moving = np.arange(12)[:, None, None] * np.ones((1, 8, 8)) * 20
-    assert len(shot_cuts(moving)) == 0
-    assert shot_cuts(np.zeros((0, 8, 8))).dtype == np.int64
-
-
-@pytest.mark.parametrize(("num_frames", "cuts", "stride", "expected"), [
-    (10, [6], 4, [0, 3, 5, 6, 9]), (1, [], 4, [0]), (2, [], 4, [0, 1]), (0, [], 4, []), (5, [], 1, [0, 1, 2, 3, 4]),
-    (5, [4], 4, [0, 3, 4]), (9, [], 4, [0, 4, 8])])
-def test_key_frames_hold_both_ends_of_every_shot(num_frames: int, cuts: list[int], stride: int,
-                                                 expected: list[int]) -> None:
-    assert key_frames(num_frames, np.array(cuts, np.int64), stride).tolist() == expected
-
-
-def test_key_frames_are_at_most_a_stride_apart() -> None:
-    for num_frames in range(1, 60):
-        assert np.diff(key_frames(num_frames, np.zeros(0, np.int64), 7)).max(initial=0) <= 7
-
-
-def test_overlap_of_boxes() -> None:
-    a, b = np.array([[0, 0, 10, 10.0]]), np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 0, 30, 10], [3, 3, 3, 3.0]])
-    np.testing.assert_allclose(overlap(a, b), [[1, 1 / 3, 0, 0]])
-
-
-def frames_of(tracks: list[dict[int, np.ndarray]]) -> list[list[int]]:
-    return [sorted(track) for track in tracks]
-
-
-NO_CUT = np.zeros(0, np.int64)
-
-
-def test_a_face_is_followed_and_two_faces_are_two_tracks() -> None:
-    detections = [np.stack([box(number), box(100 - number)]) for number in range(4)]
-    tracks = link(detections, np.arange(4) * 4, NO_CUT)
-    assert frames_of(tracks) == [[0, 4, 8, 12]] * 2
-    assert [track[12][0] for track in tracks] == [3, 97]
-
-
-def test_a_track_never_crosses_a_cut() -> None:
-    keys = np.array([0, 4, 5, 9])
-    assert frames_of(link([box(0)[None]] * 4, keys, np.array([5]))) == [[0, 4], [5, 9]]
-
-
-def test_people_who_cross_keep_their_tracks() -> None:
-    left, right = np.arange(0, 60, 4), np.arange(60, 0, -4)
-    detections = [np.stack([box(a, 0, 20), box(b, 12, 20)]) for a, b in zip(left, right, strict=True)]
-    tracks = link(detections, np.arange(len(left)), NO_CUT)
-    assert len(tracks) == 2
-    assert [row[0] for row in tracks[0].values()] == left.tolist()
-    assert [row[0] for row in tracks[1].values()] == right.tolist()
-
-
-@pytest.mark.parametrize(("missing", "num_tracks"), [(1, 1), (2, 1), (3, 2)])
-def test_a_track_survives_a_gap_of_two_key_frames(missing: int, num_tracks: int) -> None:
-    detections = [box(0)[None], *[NONE] * missing, box(1)[None]]
-    assert len(link(detections, np.arange(len(detections)), NO_CUT)) == num_tracks
-
-
-def test_no_detections_give_no_tracks_and_no_rows() -> None:
-    assert link([], NO_CUT, NO_CUT) == [] and link([NONE] * 3, np.arange(3), NO_CUT) == []
-    frames, rows = face_rows([], num_keys=3)
-    assert frames.shape == (0,) and rows.shape == (0, len(COLUMNS)) and rows.dtype == np.float32
-
-
-def test_between_key_frames_a_face_moves_evenly() -> None:
-    frames, rows = fill({4: box(0), 8: box(8)})
-    assert frames.tolist() == [4, 5, 6, 7, 8] and rows[:, 0].tolist() == [0, 2, 4, 6, 8]
-    assert rows.dtype == np.float32
-
-
-def test_rows_stand_by_frame_then_track() -> None:
-    frames, rows = face_rows([{0: box(0), 2: box(2)}, {1: box(50), 2: box(50)}], num_keys=3)
-    assert frames.tolist() == [0, 1, 1, 2, 2] and rows[:, 0].tolist() == [0, 0, 1, 0, 1]
-    assert rows[:, 1].tolist() == [0, 1, 50, 2, 50]
-
-
-def test_a_face_found_once_is_dropped_unless_the_clip_has_one_key_frame() -> None:
-    assert len(face_rows([{0: box(0)}], num_keys=3)[0]) == 0
-    assert len(face_rows([{0: box(0)}], num_keys=1)[0]) == 1
-
-
-def test_the_largest_track_is_the_one_that_covers_most_over_the_span() -> None:
-    frames, rows = face_rows([{0: box(0, side=10), 9: box(0, side=10)}, {4: box(50, side=14), 9: box(50, side=14)}],
-                             num_keys=3)
-    assert {row[0] for row in largest_track(frames, rows, 0, 6).values()} == {0.0}, "10²·6 frames against 14²·2"
-    assert {row[0] for row in largest_track(frames, rows, 4, 10).values()} == {1.0}
-    assert list(largest_track(frames, rows, 4, 7)) == [4, 5, 6]
-    assert largest_track(frames, rows, 20, 30) == {}
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -12,8 +12,8 @@ from PIL import Image
 from skimage.data import astronaut
 from skimage.transform import resize
 
-from pipeline.faces import overlap
-from pipeline.mtcnn import NUM_COLUMNS, CascadeSettings, FaceDetector
+from pipeline.faces.mtcnn import NUM_COLUMNS, CascadeSettings, FaceDetector
+from pipeline.faces.tracking import overlap
 
 MIN_FACE = 24
 
