@@ -12,13 +12,12 @@ import numpy as np
 from pipeline import weights
 from pipeline.config import setting
 from pipeline.extractors import Extractor
-from pipeline.faces import COLUMNS
+from pipeline.faces import COLUMNS, RATE_HZ
 from pipeline.faces.mtcnn import CascadeSettings, FaceDetector
 from pipeline.faces.shots import changes, cuts_of, key_frames
 from pipeline.faces.tracking import face_rows, link
 from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
 
-RATE_HZ = 15.0
 BLOCK = 16  # frames in memory and in one batch at a time
 THUMBNAIL_STEP = 8
 # MTCNN's networks and the SHA-256 of their files in facenet-pytorch 2.5.3.
