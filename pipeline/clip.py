@@ -91,6 +91,44 @@ def _rebuild_clip(values: dict[str, object]) -> Clip:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """One round of a protocol: who is tested and who chooses the epoch; all others train.
+
+    Args:
+        name: ``"1"``, ``"Session5"``.
+        test, dev: groups, disjoint and neither empty.
+
+    Raises:
+        ValueError: they are not.
+    """
+
+    name: str
+    test: tuple[str, ...]
+    dev: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.test or not self.dev or set(self.test) & set(self.dev):
+            raise ValueError(f"fold {self.name!r} names test and dev groups, none in both")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to divide a corpus that its users agree on: every group is tested once, or a fixed part of them.
+
+    Args:
+        name: as after ``train --folds``: ``"five-actor-folds"``.
+        folds: its rounds.
+        source: where it is printed.
+        warning: what is wrong with it and must stand beside every result; "" where nothing is.
+    """
+
+    name: str
+    folds: tuple[Fold, ...]
+    source: str = ""
+    warning: str = ""
+
+
+@dataclass(frozen=True)
 class Corpus:
     """What is known of a corpus as a whole; copied into every store made from it and every report.
 
@@ -101,6 +139,7 @@ class Corpus:
         terms_url: where the terms stand; "" where none are published.
         redistribute: may material made from it be passed on?
         citation: the sentence to cite.
+        protocols: ways to divide it by group beside its own splits.
     """
 
     name: str
@@ -109,6 +148,7 @@ class Corpus:
     terms_url: str = ""
     redistribute: Literal["yes", "non-commercial", "no"] = "no"
     citation: str = ""
+    protocols: tuple[Protocol, ...] = ()
 
     def task(self, name: str) -> Task:
         """The task of that name.

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pipeline.clip import Corpus, Task
+from pipeline.clip import Corpus, Fold, Protocol, Task
 from pipeline.storage.columns import Column, Texts
 from pipeline.storage.hdf5 import Extent, Group
 from pipeline.media import TimesKind
@@ -116,8 +116,16 @@ def corpus_from_json(values: Mapping[str, Any]) -> Corpus:
     tasks = tuple(Task(task["name"], tuple(task["classes"]),
                        tuple(task["value_range"]) if task["value_range"] is not None else None)
                   for task in values["tasks"])
-    texts = [value for name, value in values.items() if name != "tasks"]
+    protocols = tuple(_protocol(protocol) for protocol in values.get("protocols", ()))
+    texts = [value for name, value in values.items() if name not in ("tasks", "protocols")]
     texts += [text for task in tasks for text in (task.name, *task.classes)]
+    texts += [text for protocol in protocols for text in (protocol.name, protocol.source, protocol.warning)]
+    texts += [text for protocol in protocols for fold in protocol.folds for text in (fold.name, *fold.test, *fold.dev)]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("corpus is not described in text")
-    return Corpus(**{**values, "tasks": tasks})
+    return Corpus(**{**values, "tasks": tasks, "protocols": protocols})
+
+
+def _protocol(values: Mapping[str, Any]) -> Protocol:
+    folds = tuple(Fold(fold["name"], tuple(fold["test"]), tuple(fold["dev"])) for fold in values["folds"])
+    return Protocol(values["name"], folds, values["source"], values["warning"])
