@@ -15,7 +15,7 @@ from pipeline.config import setting
 from pipeline.datasets import PublishedSplit
 from pipeline.datasets._table import Row
 from pipeline.datasets.meld import Meld
-from pipeline.rendering.corpus import is_finished, render_corpus
+from pipeline.rendering.corpus import CITATION, LICENCE, is_finished, render_corpus
 
 
 class Sample(Meld):
@@ -44,9 +44,8 @@ class Sample(Meld):
     @property
     def corpus(self) -> Corpus:
         """Tasks as in MELD; made here, so it may be passed on."""
-        return replace(super().corpus, name="sample", licence="MIT; face photograph public domain (NASA)", terms_url="",
-                       redistribute="yes",
-                       citation="Sample dataset rendered by this pipeline; photograph of Eileen Collins: NASA.")
+        return replace(super().corpus, name="sample", licence=LICENCE, terms_url="", redistribute="yes",
+                       citation=CITATION)
 
     def _recording(self, split: str, row: Row) -> str:
         """Every dialogue is a recording of its own, and each split numbers its own from the first."""

@@ -1,4 +1,4 @@
-"""The sample dataset on disk: MELD's CSVs, folders and file names, with what is true of every clip beside them."""
+"""The sample dataset on disk: videos and tables in a corpus's form, with what is true of every clip beside them."""
 
 from __future__ import annotations
 
@@ -8,46 +8,31 @@ import os
 import subprocess
 import tempfile
 import wave
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 
 from pipeline.decode import ffmpeg_path
 from pipeline.errors import DatasetError, PipelineError
-from pipeline.rendering.script import SPLITS, Line, write_script
+from pipeline.rendering import layouts
+from pipeline.rendering.layouts import Filmed, Shot, Table
 
 RENDERER_VERSION = 1
 """Raise it when the pixels, samples or files change for the same settings: older folders are then rendered again."""
+LICENCE = "MIT; face photograph public domain (NASA)"
+CITATION = "Sample dataset rendered by this pipeline; photograph of Eileen Collins: NASA."
 
 _MARKER = "sample.json"
-_FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
-_COLUMNS = ("Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season",
-            "Episode", "StartTime", "EndTime")
-_TRUTH_COLUMNS = ("split", "clip", "speaker", "listener", "voice_emotion", "face_emotion", "speaking_side",
-                  "speaking_box", "listening_box", "height", "width", "rate_hz", "num_frames")
-_WORD_COLUMNS = ("split", "clip", "word", "start_seconds", "stop_seconds")
-_OURS = {_MARKER, "truth.csv", "words.csv", "README.txt", *_FOLDERS.values(),
-         *(f"{split}_sent_emo.csv" for split in SPLITS)}
-_README = """Talking faces and voices made by a program from a seed: nobody said or felt any of this.
-The photograph is of Eileen Collins, by NASA, public domain, as it ships with scikit-image.
-*_sent_emo.csv and the video folders have the form of MELD. truth.csv says who speaks where in the picture (boxes: left,
-top, right, bottom in pixels, with the head at rest), words.csv when each word is said. sample.json lists the files.
-"""
+_README = "README.txt"
+_STREAM = 3  # of a seed's random streams those of the clips; the script's are 0 to 2
 
 
-@dataclass(frozen=True)
-class _Filmed:
-    """What the tables need to know of a clip once its video is written."""
-
-    duration_seconds: float
-    truth: tuple[str, ...]
-    words: tuple[tuple[str, ...], ...]
-
-
-def render_corpus(out: Path, *, num_clips: int = 60, seed: int = 0, jobs: int = 2) -> Path:
+def render_corpus(out: Path, *, layout: str = "meld", num_clips: int | None = None, seed: int = 0,
+                  jobs: int = 2) -> Path:
     """Make the whole sample dataset.
 
     The work happens in a folder beside ``out`` that is renamed at the end, so ``out`` is never half there. An earlier
@@ -55,7 +40,9 @@ def render_corpus(out: Path, *, num_clips: int = 60, seed: int = 0, jobs: int = 
 
     Args:
         out: folder to make.
-        num_clips: clips in all three splits together, at least 3; from 21 on each split holds every emotion.
+        layout: whose form it has: a name of ``layouts.names()``.
+        num_clips: clips in all, at least 3; None for as many as suit the layout. In MELD's form each split holds every
+            emotion from 21 on.
         seed: the same seed gives the same decoded pixels and samples, for any ``jobs``.
         jobs: processes.
 
@@ -63,45 +50,60 @@ def render_corpus(out: Path, *, num_clips: int = 60, seed: int = 0, jobs: int = 
         ``out``, absolute.
 
     Raises:
-        ValueError: fewer than 3 clips.
+        ValueError: fewer than 3 clips, or more than the layout has.
+        UsageError: there is no such layout.
         DatasetError: ``out`` is a file or holds files that are not a sample dataset's; nothing is touched.
         PipelineError: ffmpeg cannot write a clip.
     """
-    script = write_script(num_clips, seed)
+    form = layouts.find(layout)
+    num_clips = form.num_clips if num_clips is None else num_clips
+    plan = form.plan(num_clips, seed)
     out = out.absolute()
     _refuse_strangers(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         work = Path(scratch) / "new"
-        for folder in _FOLDERS.values():
-            (work / folder).mkdir(parents=True)
+        for shot in plan.shots:
+            (work / shot.video).parent.mkdir(parents=True, exist_ok=True)
         # The longest first, so that no process idles at the end.
-        order = sorted(range(len(script)), key=lambda index: -len(script[index].text) * (1 + script[index].two_shot))
+        order = sorted(range(len(plan.shots)), key=lambda index: -plan.shots[index].effort)
         with joblib.parallel_config("loky", inner_max_num_threads=1):
             filmed = dict(zip(order, joblib.Parallel(n_jobs=jobs)(
-                joblib.delayed(_film_clip)(script[index], index, seed, work) for index in order)))
-        _write_tables(work, script, [filmed[index] for index in range(len(script))])
-        _write_marker(work, num_clips, seed)
+                joblib.delayed(_film_clip)(plan.shots[index], index, seed, work) for index in order)))
+        for name, table in plan.tables([filmed[index] for index in range(len(order))]).items():
+            _write_csv(work / name, table)
+        (work / _README).write_text(form.readme, encoding="utf-8")
+        _write_marker(work, layout=layout, num_clips=num_clips, seed=seed)
         if out.exists():
             os.replace(out, Path(scratch) / "old")
         os.replace(work, out)
     return out
 
 
-def is_finished(root: Path, *, num_clips: int, seed: int) -> bool:
+def is_finished(root: Path, *, layout: str = "meld", num_clips: int, seed: int) -> bool:
     """Does a folder hold the whole sample dataset of these settings, made by this version?
 
     The marker must agree and every file that it names must be there with its size.
     """
+    marker = _read_marker(root)
+    settings = {"renderer_version": RENDERER_VERSION, "layout": layout, "num_clips": num_clips, "seed": seed}
+    files = marker.get("files")
+    return isinstance(files, dict) and {name: marker.get(name) for name in settings} == settings and all(
+        (root / name).is_file() and (root / name).stat().st_size == size for name, size in files.items())
+
+
+def rendered_layout(root: Path) -> str:
+    """In whose form a folder's sample dataset is; "" for a folder that was not rendered here."""
+    return str(_read_marker(root).get("layout", ""))
+
+
+def _read_marker(root: Path) -> Mapping[str, Any]:
     try:
         marker = json.loads((root / _MARKER).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
-    if not isinstance(marker, dict) or not isinstance(marker.get("files"), dict):
-        return False
-    settings = {"renderer_version": RENDERER_VERSION, "num_clips": num_clips, "seed": seed}
-    return {name: marker.get(name) for name in settings} == settings and all(
-        (root / name).is_file() and (root / name).stat().st_size == size for name, size in marker["files"].items())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    # Markers were without a layout while MELD's was the only one.
+    return {"layout": "meld", **marker} if isinstance(marker, dict) else {}
 
 
 def _refuse_strangers(out: Path) -> None:
@@ -111,34 +113,26 @@ def _refuse_strangers(out: Path) -> None:
     if not out.is_dir():
         raise DatasetError(f"{out} is a file; name a new or empty folder")
     found = sorted(path.name for path in out.iterdir())
-    strangers = [name for name in found if name not in _OURS] if _MARKER in found else found
+    ours = [_MARKER, _README, "truth.csv", "words.csv", *(name for form in map(layouts.find, layouts.names())
+                                                          for name in form.top)]
+    strangers = [name for name in found if _MARKER not in found or not any(fnmatchcase(name, one) for one in ours)]
     if strangers:
         raise DatasetError(f"{out} holds {strangers[0]!r}, which is not of an earlier sample dataset; name a new or"
                            " empty folder, or clear this one")
 
 
-def _film_clip(line: Line, index: int, seed: int, work: Path) -> _Filmed:
+def _film_clip(shot: Shot, index: int, seed: int, work: Path) -> Filmed:
     import torch
-
-    from pipeline.rendering.scene import film
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        scene = film(line, np.random.default_rng([seed, len(SPLITS), index]))
+        scene = shot.film(np.random.default_rng([seed, _STREAM, index]))
     finally:
         torch.set_num_threads(threads)
-    video = work / _FOLDERS[line.split] / f"{line.stem}.mp4"
-    _encode(video, scene.frames, f"{scene.rate_hz}", scene.waveform)
-    boxes = ["" if box is None else " ".join(f"{side:.1f}" for side in box)
-             for box in (scene.speaking_box, scene.listening_box)]
-    side = ("left" if line.speaker_on_left else "right") if line.two_shot else "only"
+    _encode(work / shot.video, scene.frames, f"{scene.rate_hz}", scene.waveform)
     count, height, width, _ = scene.frames.shape
-    truth = (line.split, line.stem, line.speaker.name, line.partner.name if line.two_shot else "", line.voice_emotion,
-             line.face_emotion, side, *boxes, str(height), str(width), str(scene.rate_hz), str(count))
-    words = tuple((line.split, line.stem, word.text, f"{word.start_seconds:.3f}", f"{word.stop_seconds:.3f}")
-                  for word in scene.words)
-    return _Filmed(scene.duration_seconds, truth, words)
+    return Filmed(count, height, width, scene.rate_hz, scene.words, scene.speaking_box, scene.listening_box)
 
 
 def _encode(video: Path, frames: np.ndarray, rate: str, waveform: np.ndarray) -> None:
@@ -164,47 +158,15 @@ def _encode(video: Path, frames: np.ndarray, rate: str, waveform: np.ndarray) ->
     sound.unlink()
 
 
-def _write_tables(work: Path, script: Sequence[Line], filmed: Sequence[_Filmed]) -> None:
-    for split in SPLITS:
-        lines = [(line, clip) for line, clip in zip(script, filmed) if line.split == split]
-        _write_csv(work / f"{split}_sent_emo.csv", _COLUMNS, _annotations(lines))
-    _write_csv(work / "truth.csv", _TRUTH_COLUMNS, [clip.truth for clip in filmed])
-    _write_csv(work / "words.csv", _WORD_COLUMNS, [word for clip in filmed for word in clip.words])
-    (work / "README.txt").write_text(_README, encoding="utf-8")
-
-
-def _annotations(lines: Sequence[tuple[Line, _Filmed]]) -> list[tuple[str, ...]]:
-    """Rows of a split's CSV; each dialogue is an episode of its own that begins a minute in."""
-    rows: list[tuple[str, ...]] = []
-    clock = 60.0
-    for number, (line, clip) in enumerate(lines, start=1):
-        start = 60.0 if line.utterance == 0 else clock
-        clock = start + clip.duration_seconds
-        rows.append((str(number), line.text, line.speaker.name, line.emotion, line.sentiment, str(line.dialogue),
-                     str(line.utterance), "1", str(line.dialogue + 1), _clock_text(start), _clock_text(clock)))
-    return rows
-
-
-def _clock_text(seconds: float) -> str:
-    """Hours, minutes, seconds and milliseconds as MELD writes them.
-
-    >>> _clock_text(976.059)
-    '00:16:16,059'
-    """
-    milliseconds = round(seconds * 1000)
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d},{rest % 1000:03d}"
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _write_csv(path: Path, table: Table) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerow(table.columns)
+        writer.writerows(table.rows)
 
 
-def _write_marker(work: Path, num_clips: int, seed: int) -> None:
+def _write_marker(work: Path, **settings: Any) -> None:
     files = {path.relative_to(work).as_posix(): path.stat().st_size
              for path in sorted(work.rglob("*")) if path.is_file()}
-    marker = {"renderer_version": RENDERER_VERSION, "num_clips": num_clips, "seed": seed, "files": files}
+    marker = {"renderer_version": RENDERER_VERSION, **settings, "files": files}
     (work / _MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")

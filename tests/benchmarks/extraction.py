@@ -1,8 +1,8 @@
 """Seconds a clip by stage, against a straightforward script in the same run.
 
-    python -m tests.benchmarks.extraction VIDEO [VIDEO ...] [--jobs 2] [--passes 4]
+    python -m tests.benchmarks.extraction VIDEO [VIDEO ...] [--jobs 2] [--passes 4] [--face speaking] [--detection fast]
 
-Both do the same work on the same clips: BERT tokens, ResNet-18 on the sound, R3D-18 on six snippets of the largest
+Both do the same work on the same clips: BERT tokens, ResNet-18 on the sound, R3D-18 on six snippets of one
 face, with random weights. Loading of networks is left out of both.
 """
 
@@ -30,20 +30,20 @@ FEATURES = ("text_bert", "audio_resnet18", "face_r3d18")
 SETTINGS = {"face_r3d18": {"snippets": "six_by_sixteen"}}
 
 
-def chunks(videos: list[Path], passes: int, folder: Path) -> list[Chunk]:
+def chunks(videos: list[Path], passes: int, folder: Path, shared: dict[str, str]) -> list[Chunk]:
     """All videos in one chunk, ``passes`` times."""
     features = tuple(plan_features(
-        choose_extractors(FEATURES, SETTINGS, shared={"weights": "random"}, device=torch.device("cpu"))))
+        choose_extractors(FEATURES, SETTINGS, shared={"weights": "random", **shared}, device=torch.device("cpu"))))
     clips = tuple(Clip(f"all/{place}", video, text=SENTENCE) for place, video in enumerate(videos))
     token = orders.begin(folder)
     return [Chunk(number, clips, features, (), Corpus("benchmark"), folder / f"{number}.h5", None, token, "cpu")
             for number in range(passes)]
 
 
-def ours(videos: list[Path], jobs: int, passes: int) -> tuple[float, dict[str, float]]:
+def ours(videos: list[Path], jobs: int, passes: int, shared: dict[str, str]) -> tuple[float, dict[str, float]]:
     """Wall seconds a clip and working seconds a clip by stage."""
     with tempfile.TemporaryDirectory() as folder, joblib.parallel_config("loky", inner_max_num_threads=1):
-        work = chunks(videos, passes, Path(folder))
+        work = chunks(videos, passes, Path(folder), shared)
         with joblib.Parallel(n_jobs=jobs, batch_size=1) as parallel:
             parallel(joblib.delayed(run_chunk)(chunk) for chunk in work[:jobs])
             began = time.perf_counter()
@@ -78,12 +78,15 @@ def main() -> None:
     parser.add_argument("videos", nargs="+", type=Path)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--passes", type=int, default=4)
+    parser.add_argument("--face", default="largest", help="which face is followed")
+    parser.add_argument("--detection", default="balanced", help="how thoroughly faces are sought")
     options = parser.parse_args()
-    wall, stages = ours(options.videos, options.jobs, options.passes)
+    shared = {"face": options.face, "detection": options.detection}
+    wall, stages = ours(options.videos, options.jobs, options.passes, shared)
     slow, slow_stages = straightforward(options.videos)
     native = compute_dtype("auto", torch.device("cpu"))
     print(f"{len(options.videos)} clips, {options.jobs} workers of one thread, networks in {native}"
-          f" ({torch.backends.cpu.get_cpu_capability()})\n")
+          f" ({torch.backends.cpu.get_cpu_capability()}), {options.detection} detection, face: {options.face}\n")
     print("| | seconds a clip | stages (seconds a clip, of one worker) |\n|---|---|---|")
     for name, seconds, parts in (("straightforward script", slow, slow_stages), ("this pipeline", wall, stages)):
         detail = ", ".join(f"{stage} {value:.2f}" for stage, value in parts.items() if stage != "total")

@@ -14,8 +14,10 @@ import pytest
 from pipeline import plugins
 from pipeline.config import result_settings, with_settings
 from pipeline.datasets import Dataset
+from pipeline.datasets.cremad import Cremad
 from pipeline.datasets.manifest import Manifest
 from pipeline.datasets.meld import ANNOTATIONS, VIDEO_FOLDERS
+from pipeline.datasets.ravdess import Ravdess
 from pipeline.errors import PipelineError, UsageError
 from tests.datasets.test_meld import row, touch, write_csv
 
@@ -40,8 +42,26 @@ def manifest_tree(name: str, root: Path) -> Dataset:
     return Manifest(Manifest.Config(manifest=path))
 
 
+def ravdess_tree(name: str, root: Path) -> Dataset:
+    """Three recordings of two actors, one of them in all its files."""
+    touch(root / "Actor_01", "01-01-01-01-01-01-01.mp4", "02-01-01-01-01-01-01.mp4", "03-01-01-01-01-01-01.wav",
+          "03-01-05-02-02-01-01.wav")
+    touch(root / "Actor_02", "03-01-08-01-02-02-02.flac")
+    return Ravdess(Ravdess.Config(root=root))
+
+
+def cremad_tree(name: str, root: Path) -> Dataset:
+    """Three clips of two actors with votes, one of them a tie."""
+    touch(root / "AudioWAV", "1001_DFA_ANG_XX.wav", "1001_IEO_HAP_LO.wav", "1002_DFA_NEU_XX.wav")
+    (root / "processedResults").mkdir()
+    (root / "processedResults" / "summaryTable.csv").write_text(
+        '"","FileName","VoiceVote","FaceVote","MultiModalVote"\n"1","1001_DFA_ANG_XX","A","A","A"\n'
+        '"2","1001_IEO_HAP_LO","N","H","H:N"\n"3","1002_DFA_NEU_XX","N","N","S"\n')
+    return Cremad(Cremad.Config(root=root))
+
+
 MAKERS: dict[str, Callable[[str, Path], Dataset]] = {
-    "manifest": manifest_tree, "meld": meld_tree, "sample": meld_tree,
+    "cremad": cremad_tree, "manifest": manifest_tree, "meld": meld_tree, "ravdess": ravdess_tree, "sample": meld_tree,
 }
 
 
@@ -115,14 +135,25 @@ def test_what_is_declared_for_the_doctor_fits_the_clips(dataset: Dataset) -> Non
     assert all(what and name.split("/")[0] in splits for name, what in dataset.known_defects.items())
     for split, published in dataset.published.items():
         assert split in splits and published.num_clips > 0
-        for task in tasks:
-            assert published.labels[task.name].keys() == set(task.classes)
-            assert sum(published.labels[task.name].values()) == published.num_clips
+        classes = {task.name: set(task.classes) for task in tasks}
+        for task, counts in published.labels.items():
+            assert counts.keys() == classes[task] and sum(counts.values()) == published.num_clips
+
+
+def test_protocols_name_groups_once_and_their_source(dataset: Dataset) -> None:
+    protocols = dataset.corpus.protocols
+    assert len({protocol.name for protocol in protocols}) == len(protocols)
+    groups = {clip.group for clip in dataset.clips()}
+    for protocol in protocols:
+        tested = [group for fold in protocol.folds for group in fold.test]
+        assert len(set(tested)) == len(tested) and len({fold.name for fold in protocol.folds}) == len(protocol.folds)
+        assert protocol.source and (len(protocol.folds) == 1 or groups <= set(tested))
 
 
 def test_splits_choose_whole_splits_in_order(dataset: Dataset) -> None:
     everything = list(dataset.clips())
-    for splits in (("dev",), ("test", "train")):
+    there = tuple(dict.fromkeys(clip.split for clip in everything))
+    for splits in (there[1:2] or there, (*there[:1], *there[2:])[::-1]):
         config = dataclasses.replace(dataset.config, splits=splits)
         assert list(type(dataset)(config).clips()) == [clip for clip in everything if clip.split in splits]
 
