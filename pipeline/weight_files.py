@@ -280,7 +280,7 @@ def _check_names(source: Path, entries: Sequence[Entry], reader: _Reader) -> Non
         raise WeightsError(f"{source} and its manifest do not hold the same files: {hidden[0]!r}; refused")
     for entry in entries:
         name, _, file = entry.path.partition("/")
-        if not ALLOWED.fullmatch(entry.path) or not file and name not in known:
+        if not (ALLOWED.fullmatch(entry.path) or entry.path in known) or not file and name not in known:
             raise WeightsError(f"{source}: {entry.path!r} is no weight file of this program; refused")
         published = known[name] if name in known else hub_model(name.replace("--", "/"))
         expected = published.stated().get(file or name, "")

@@ -32,6 +32,7 @@ ORDER = (
     ("training",),
     ("tables", "thumbnails", "prose"),
     ("report",),
+    ("cluster_sheet", "identities", "forgetting"),
     ("terminal",),
     ("commands",),
     ("cli",),

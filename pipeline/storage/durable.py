@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+PRIVATE = 0o600  # mode of files that hold identities of people
+
 
 class Output:
     """A new file that remembers its first error instead of raising it.
@@ -20,13 +22,14 @@ class Output:
 
     Args:
         path: the file to make.
+        private: nobody but its owner may read it, from its first byte on.
 
     Raises:
         OSError: the file cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb+", buffering=0)
+    def __init__(self, path: Path, *, private: bool = False) -> None:
+        self._file = open(path, "wb+", buffering=0, opener=_private_opener if private else None)
         self.error: BaseException | None = None
 
     def __enter__(self) -> Output:
@@ -79,6 +82,14 @@ class Output:
     def flush(self) -> None:
         """Nothing is buffered here."""
 
+    def make_private(self) -> None:
+        """Let nobody but its owner read the file from now on.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        os.fchmod(self._file.fileno(), PRIVATE)
+
     def sync(self) -> None:
         """Have the disk hold all that was written."""
         os.fsync(self._file.fileno())
@@ -89,13 +100,14 @@ class Output:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Output]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[Output]:
     """Write a file under a temporary name; it takes the place of ``path`` when the block ends without an error.
 
     A crash at any moment leaves the old file or the new one, whole. The folder is made if it is missing.
 
     Args:
         path: the file to make or replace.
+        private: nobody but its owner may read it, nor what is there while it is written.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
@@ -103,7 +115,7 @@ def replacing(path: Path) -> Iterator[Output]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with Output(temporary) as output:
+        with Output(temporary, private=private) as output:
             try:
                 yield output
             finally:
@@ -138,6 +150,12 @@ def new_folder(folder: Path) -> Iterator[Path]:
         _sync(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _private_opener(path: str, flags: int) -> int:
+    handle = os.open(path, flags, PRIVATE)
+    os.fchmod(handle, PRIVATE)  # a file that a killed run left there keeps its mode otherwise
+    return handle
 
 
 def _sync(path: Path) -> None:

@@ -25,6 +25,8 @@ CLIP_COLUMNS = (*NAME_COLUMNS, *TEXT_COLUMNS, *NUMBER_COLUMNS, "source_digest")
 FAILURE_COLUMNS = ("clip_id", "feature", "stage", "kind", "message")
 FEATURE_TYPES = {"values": ("float32", "uint8"), "times": ("float32",), "offsets": ("int64",), "status": ("uint8",),
                  "times_kind": ("uint8",), "digest": ("S32",), "input": ("S32",)}
+# Extractors whose rows tell who a person is: their ``identity`` is true. Files with such rows get mode 0600.
+IDENTITY_EXTRACTORS = ("face_identity",)
 HEAD_ATTRIBUTES = ("format", "format_version", "dataset", "corpus", "pipeline_version", "created", "requests")
 
 
@@ -51,6 +53,15 @@ def feature_head(name: str, attributes: Mapping[str, Any], extents: Mapping[str,
         "is_input": bool(attributes["is_input"]), "row_shape": row_shape, "dtype": str(extents["values"].dtype),
         "num_rows": num_rows, "columns": tuple(str(column) for column in attributes.get("columns", ())),
     }
+
+
+def holds_identities(head: Mapping[str, Any]) -> bool:
+    """Do the rows of a feature tell who a person is?
+
+    Args:
+        head: of the feature; its ``"recipe"`` says which extractor made it.
+    """
+    return head["recipe"].get("extractor") in IDENTITY_EXTRACTORS
 
 
 def table_extents(group: Group, names: tuple[str, ...]) -> dict[str, Extent]:

@@ -18,7 +18,7 @@ from pipeline.storage.columns import Column, Texts, encode_names, encode_texts
 from pipeline.config import digest, to_json
 from pipeline.storage.durable import Output, replacing
 from pipeline.errors import StoreError
-from pipeline.storage.layout import FAILURE_COLUMNS, FORMAT, FORMAT_VERSION, HEAD_ATTRIBUTES
+from pipeline.storage.layout import FAILURE_COLUMNS, FORMAT, FORMAT_VERSION, HEAD_ATTRIBUTES, holds_identities
 from pipeline.storage.seals import CHECKS, row_checks
 
 Block = tuple[np.ndarray, np.ndarray]  # values (B, *row_shape) and times (B, 2) of neighbouring rows
@@ -57,7 +57,7 @@ def unique_requests(requests: Iterable[Mapping[str, Any]]) -> list[dict[str, Any
 def write_file(path: Path, *, corpus: Corpus, clips: Mapping[str, Column], features: Iterable[tuple[str, FeatureRows]],
                requests: Sequence[Mapping[str, Any]] = (), attributes: Mapping[str, Any] | None = None,
                written: Callable[[int], None] = lambda num_bytes: None) -> Path:
-    """Write a store; the file appears whole or not at all.
+    """Write a store; the file appears whole or not at all, and for its owner alone where it holds identities of people.
 
     Args:
         path: the file to make or replace.
@@ -87,6 +87,8 @@ def write_file(path: Path, *, corpus: Corpus, clips: Mapping[str, Column], featu
                 failures: list[tuple[str, ...]] = []
                 group = file.create_group("features")
                 for name, feature in features:
+                    if holds_identities(feature.head):
+                        output.make_private()
                     _write_feature(group.create_group(name), feature, output, written)
                     failures += feature.failures
                 columns = list(zip(*failures, strict=True)) or [()] * len(FAILURE_COLUMNS)
