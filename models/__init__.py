@@ -54,6 +54,22 @@ class Model(nn.Module):
         self.inputs = dict(inputs)
         self.outputs = dict(outputs)
 
+    @property
+    def embedding_width(self) -> int:
+        """Width of what :meth:`embed` gives; 0 for a model whose tasks have no hidden units in common."""
+        return 0
+
+    def embed(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> Tensor:
+        """The hidden units that every task is decided from, float32 (B, embedding_width); for losses on distances.
+
+        With them, ``forward(features, mask)`` is ``decide(embed(features, mask))``.
+        """
+        raise NotImplementedError
+
+    def decide(self, embedding: Tensor) -> dict[str, Tensor]:
+        """Outputs of each task from :meth:`embed`'s units."""
+        raise NotImplementedError
+
     def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Outputs of each task, logits or a value.
 

@@ -31,7 +31,18 @@ class Early(Model):
         self.fusion = nn.Sequential(nn.Linear(total, config.hidden), nn.ReLU(), nn.Dropout(config.dropout))
         self.heads = heads(config.hidden, outputs)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @property
+    def embedding_width(self) -> int:
+        width: int = self.config.hidden
+        return width
+
+    def embed(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> Tensor:
         parts = [part for name in self.inputs for part in pooled(features, mask, name)]
-        hidden = self.fusion(torch.cat(parts, dim=1))                       # (B, hidden)
-        return apply_heads(self.heads, hidden, self.outputs)
+        hidden: Tensor = self.fusion(torch.cat(parts, dim=1))               # (B, hidden)
+        return hidden
+
+    def decide(self, embedding: Tensor) -> dict[str, Tensor]:
+        return apply_heads(self.heads, embedding, self.outputs)
+
+    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self.decide(self.embed(features, mask))

@@ -34,10 +34,21 @@ class Intermediate(Model):
                                     nn.Dropout(config.dropout))
         self.heads = heads(config.hidden, outputs)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    @property
+    def embedding_width(self) -> int:
+        width: int = self.config.hidden
+        return width
+
+    def embed(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> Tensor:
         parts = []
         for name in self.inputs:
             values, present = pooled(features, mask, name)
             parts.append(self.branches[part_name(name)](values) * present)  # (B, branch)
-        hidden = self.fusion(torch.cat(parts, dim=1))                       # (B, hidden)
-        return apply_heads(self.heads, hidden, self.outputs)
+        hidden: Tensor = self.fusion(torch.cat(parts, dim=1))               # (B, hidden)
+        return hidden
+
+    def decide(self, embedding: Tensor) -> dict[str, Tensor]:
+        return apply_heads(self.heads, embedding, self.outputs)
+
+    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self.decide(self.embed(features, mask))

@@ -33,10 +33,11 @@ RARE_FROM_CLIPS = 1000                      # with more training texts, what occ
 
 @dataclass
 class Baselines:
-    """Scores and remarks, filled by :func:`score_baselines`."""
+    """Scores, predictions and remarks, filled by :func:`score_baselines`."""
 
     scores: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    predictions: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ def score_baselines(clips: Clips, tasks: Sequence[Task], *, weighting: str = "sq
         weighting: of classes in the logistic regressions, as in :func:`pipeline.losses.class_weights`.
 
     Returns:
-        Scores ``{baseline: {split: {task: {metric: {"mean", "sd", "seeds"}}}}}`` and remarks, such as a fit that was
-        stopped before it converged.
+        Scores ``{baseline: {split: {task: {metric: {"mean", "sd", "seeds"}}}}}``; class indices or values (N,) by
+        baseline and task, which count where there is a label; and remarks, such as a fit that was stopped before it
+        converged.
     """
     found = Baselines()
     words = _word_features(clips) if any(task.classes for task in tasks) else None
@@ -106,6 +108,7 @@ def _commonest(clips: Clips, task: Task) -> float | int:
 
 def _add(found: Baselines, name: str, clips: Clips, task: Task, predicted: np.ndarray) -> None:
     """Score predictions (N,) on every split that has labels."""
+    found.predictions[name, task.name] = predicted
     for split, places in clips.splits.items():
         known = clips.known(places, task)
         if len(known):

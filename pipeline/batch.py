@@ -14,9 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.errors import TrainingError
 from pipeline.joined import Rows
 
 BLOCK_BYTES = 64 << 20          # rows taken from disk at a time while pooling: memory stays flat, reads stay long
+SPEAKER_NOTE = ("transductive: every speaker's clips are standardised by that speaker's own, the tested ones too"
+                " (without their labels); compare only with results that do the same")
 BUCKET_BATCHES = 32             # clips are sorted by length within this many batches: little padding, enough chance
 
 
@@ -46,13 +49,18 @@ class Batch:
 
 @dataclass(frozen=True)
 class Scaler:
-    """Mean and standard deviation of every number of a row over the training clips, float32 (*row), by feature.
+    """Mean and standard deviation of every number of a row, by feature.
 
     A number that hardly varies there (a dead unit, silence) has the standard deviation 1.
+
+    Args:
+        mean, sd: over the training clips, float32 (*row); or over each speaker's own clips, (S, *row).
+        speaker: whose statistics count for each clip, int64 (N,); None where all clips share them.
     """
 
     mean: Mapping[str, Tensor]
     sd: Mapping[str, Tensor]
+    speaker: np.ndarray | None = None
 
     @classmethod
     def fit(cls, rows: Mapping[str, Rows]) -> Scaler:
@@ -61,17 +69,44 @@ class Scaler:
         return cls({name: mean for name, (mean, _) in statistics.items()},
                    {name: sd for name, (_, sd) in statistics.items()})
 
-    def apply(self, name: str, values: Tensor) -> Tensor:
-        """Standardised rows (..., *row) of one feature."""
-        return (values - self.mean[name].to(values.device)) / self.sd[name].to(values.device)
+    @classmethod
+    def fit_speakers(cls, rows: Mapping[str, Rows], speakers: np.ndarray) -> Scaler:
+        """Statistics of every speaker's own rows, those of the clips that are tested too: it takes no labels.
+
+        Args:
+            rows: by feature, for N clips.
+            speakers: (N,) str, none empty.
+        """
+        names, speaker = np.unique(speakers.astype(str), return_inverse=True)
+        parts = [cls.fit({name: part.of(np.flatnonzero(speaker == place)) for name, part in rows.items()})
+                 for place in range(len(names))]
+        return cls({name: torch.stack([part.mean[name] for part in parts]) for name in rows},
+                   {name: torch.stack([part.sd[name] for part in parts]) for name in rows}, speaker)
+
+    def apply(self, name: str, values: Tensor, clips: np.ndarray | None = None) -> Tensor:
+        """Standardised rows of one feature.
+
+        Args:
+            name: the feature.
+            values: float32 (B, T, *row).
+            clips: places of the clips whose rows they are, int64 (B,); only each speaker's own statistics need them.
+        """
+        mean, sd = self.mean[name], self.sd[name]
+        if self.speaker is not None:
+            place = torch.from_numpy(self.speaker[clips])
+            mean, sd = mean[place].unsqueeze(1), sd[place].unsqueeze(1)     # (B, 1, *row)
+        return (values - mean.to(values.device)) / sd.to(values.device)
 
     def state(self) -> dict[str, dict[str, Tensor]]:
-        """As a checkpoint keeps it."""
+        """As a checkpoint keeps it; of each speaker's own, which are of no use for others, mean 0 and deviation 1."""
+        if self.speaker is not None:
+            return {name: {"mean": torch.zeros_like(mean[0]), "sd": torch.ones_like(mean[0])}
+                    for name, mean in self.mean.items()}
         return {name: {"mean": self.mean[name], "sd": self.sd[name]} for name in self.mean}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Mapping[str, Tensor]]) -> Scaler:
-        """The inverse of :meth:`state`."""
+        """The inverse of :meth:`state`, of the training clips' statistics."""
         return cls({name: part["mean"] for name, part in state.items()},
                    {name: part["sd"] for name, part in state.items()})
 
@@ -113,13 +148,29 @@ class Batches:
         """Statistics of the rows as a model gets them, over the clips at these places."""
         return Scaler.fit({name: part.of(clips) for name, part in self.rows.items()})
 
+    def fit_speakers(self, speakers: np.ndarray) -> Scaler:
+        """Statistics of each speaker's own rows as a model gets them.
+
+        Args:
+            speakers: (N,) name of each clip's speaker.
+
+        Raises:
+            TrainingError: a speaker is unknown.
+        """
+        unknown = np.flatnonzero(speakers == "")
+        if len(unknown):
+            raise TrainingError(f"{len(unknown)} of {len(speakers)} clips, {self.clip_ids[unknown[0]]} first, have no"
+                                " speaker, and normalise=speaker takes each speaker's own statistics; name the speakers"
+                                " in the corpus, or train with --normalise train")
+        return Scaler.fit_speakers(self.rows, speakers)
+
     def use_scaler(self, scaler: Scaler) -> None:
         """Standardise everything that comes out from now on."""
         self._scaler = scaler
         for name, part in self.rows.items() if self.pools else ():
-            has = torch.from_numpy(part.lengths > 0)
-            values = torch.where(has.view(-1, 1), scaler.apply(name, torch.from_numpy(part.values)), 0.0)
-            self._resident[name] = values.unsqueeze(1).to(self.device), has.unsqueeze(1).to(self.device)
+            has = torch.from_numpy(part.lengths > 0).unsqueeze(1)           # (N, 1)
+            values = scaler.apply(name, torch.from_numpy(part.values).unsqueeze(1), np.arange(len(has)))
+            self._resident[name] = torch.where(has.unsqueeze(2), values, 0.0).to(self.device), has.to(self.device)
 
     def take(self, clips: np.ndarray) -> Batch:
         """The clips at these places, int64 (B,), in the order given."""
@@ -130,15 +181,15 @@ class Batches:
                 values, real = self._resident[name]
                 features[name], mask[name] = values.index_select(0, index), real.index_select(0, index)
             else:
-                features[name], mask[name] = self._padded(name, part.of(clips))
+                features[name], mask[name] = self._padded(name, clips)
         labels = {task: values.index_select(0, index) for task, values in self._labels.items()}
         return Batch(features, mask, labels, self.clip_ids[clips])
 
-    def _padded(self, name: str, part: Rows) -> tuple[Tensor, Tensor]:
-        values, mask = gather_rows(part)
+    def _padded(self, name: str, clips: np.ndarray) -> tuple[Tensor, Tensor]:
+        values, mask = gather_rows(self.rows[name].of(clips))
         if self._scaler is not None:
             real = mask.view(*mask.shape, *[1] * (values.ndim - 2))
-            values = torch.where(real, self._scaler.apply(name, values), 0.0)
+            values = torch.where(real, self._scaler.apply(name, values, clips), 0.0)
         return values.to(self.device), mask.to(self.device)
 
     def epoch(self, clips: np.ndarray, batch_size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:

@@ -4,7 +4,8 @@
 
     {SPLIT: {TASK: {METRIC: {"mean": 0.61, "sd": 0.004, "seeds": [0.61, 0.606]}}},      fractions 0–1
      "baselines": {"majority" | "logistic_regression" | "tfidf" …: {SPLIT: {TASK: {METRIC: …}}}},
-     "intervals": {SPLIT: {TASK: {"metric", "low", "high", "level", "over", "num_groups"}}},
+     "intervals": {SPLIT: {TASK: {"metric", "low", "high", "level", "over", "num_groups",
+                                  "by_metric": {METRIC: {"low", "high"}}}}},
      "num_clips": {SPLIT: {"scored": {TASK: n}, "without_inputs": n}},
      "missing_modalities": {SPLIT: {FEATURE: n}},
      "test_reads": {STORE: n}, …}
@@ -26,12 +27,13 @@ import torch
 from torch import Tensor
 
 from models import Model
-from pipeline.batch import Batches, Scaler
+from pipeline.answers import is_by_folds, read_folds_plan, unseen
+from pipeline.batch import SPEAKER_NOTE, Batches, Scaler
 from pipeline.clip import Task
 from pipeline.devices import usable_device
-from pipeline.errors import StoreError, UsageError
+from pipeline.errors import StoreError, TrainingError, UsageError
 from pipeline.joined import JoinedStores, is_labelled, open_stores
-from pipeline.metrics import confidence_interval, main_metric, mean_and_sd, score
+from pipeline.metrics import confidence_intervals, main_metric, mean_and_sd, score
 from pipeline.runs import Checkpoint, count_read, seed_folders
 
 SCORING_BATCH = 256             # clips at a time; memory only, as no result depends on it
@@ -87,11 +89,8 @@ class Scored:
                 predicted = [values[places] for values in self.predictions(task).values()]
                 scores.setdefault(split, {})[task.name] = summarise([score(task, labels, part) for part in predicted])
                 metric = chosen_by if chosen_by and index == 0 else main_metric(task)
-                low, high = confidence_interval(task, metric, labels, predicted, self.groups[places],
-                                                seed=bootstrap_seed)
-                intervals.setdefault(split, {})[task.name] = {
-                    "metric": metric, "low": low, "high": high, "level": 0.95, "over": "groups",
-                    "num_groups": num_groups(self.groups[places])}
+                intervals.setdefault(split, {})[task.name] = interval(task, metric, labels, predicted,
+                                                                      self.groups[places], seed=bootstrap_seed)
         return {**scores, "intervals": intervals, **self.counts()}
 
     def counts(self) -> dict[str, Any]:
@@ -111,11 +110,10 @@ class Scored:
             for seed, outputs in self.outputs.items():
                 for task in self.tasks:
                     values = outputs[task.name][places]
-                    names = dict(enumerate(task.classes)) if task.classes else None
                     part = pd.DataFrame({"clip_id": self.clip_ids[places], "split": split, "seed": seed,
                                          "task": task.name})
-                    part["label"] = _named(self.labels[task.name][places], names)
-                    part["prediction"] = _named(decide(task, values), names)
+                    part["label"] = named(task, self.labels[task.name][places])
+                    part["prediction"] = named(task, decide(task, values))
                     for place, name in enumerate(task.classes):
                         part[f"probability_{name}"] = np.round(values[:, place].astype(np.float64), 6)
                     parts.append(part)
@@ -123,10 +121,11 @@ class Scored:
         return joined
 
 
-def _named(values: np.ndarray, names: Mapping[int, str] | None) -> np.ndarray:
-    """Class names ("" where there is none), or the values as numbers."""
-    if names is None:
+def named(task: Task, values: np.ndarray) -> np.ndarray:
+    """Class names of class indices ("" where there is none), or the values as numbers; (N,)."""
+    if not task.classes:
         return values.astype(np.float64)
+    names = dict(enumerate(task.classes))
     return np.asarray([names.get(int(value), "") for value in values], object)
 
 
@@ -143,6 +142,16 @@ def summarise(scores: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]
         mean, sd = mean_and_sd(values)
         summary[metric] = {"mean": mean, "sd": sd, "seeds": values}
     return summary
+
+
+def interval(task: Task, metric: str, labels: np.ndarray, predictions: Sequence[np.ndarray], groups: np.ndarray, *,
+             seed: int = 0) -> dict[str, Any]:
+    """Confidence intervals over groups as ``metrics.json`` has them, the one of ``metric`` first."""
+    found = confidence_intervals(task, labels, predictions, groups, seed=seed)
+    low, high = found[metric]
+    return {"metric": metric, "low": low, "high": high, "level": 0.95, "over": "groups",
+            "num_groups": num_groups(groups),
+            "by_metric": {name: {"low": low, "high": high} for name, (low, high) in found.items()}}
 
 
 def num_groups(groups: np.ndarray) -> int:
@@ -178,6 +187,9 @@ def evaluate(run: Path, features: Path | Sequence[Path], *, split: str | None = 
              device: str = "auto") -> dict[str, Any]:
     """Score a run on a store.
 
+    The networks of a run by folds answer together, by the mean of their probabilities or values; but a clip of the
+    run's own corpus is answered by the folds alone that did not learn from its group, and left out where all did.
+
     Args:
         run: folder of a run; all its seeds are scored.
         features: the store, or several that are joined by clip id.
@@ -188,41 +200,80 @@ def evaluate(run: Path, features: Path | Sequence[Path], *, split: str | None = 
         In the shape of ``metrics.json``, without baselines.
 
     Raises:
-        TrainingError: the folder holds no trained network.
+        TrainingError: the folder holds no trained network, or the run's speakers count and some are unknown here.
         StoreError: the store lacks a feature, made it by another recipe, has none of the tasks, other classes, or no
-            labelled clip there.
+            labelled clip there that may be scored.
         UsageError: no such split or device.
     """
     run = Path(run)
-    checkpoints = [Checkpoint.load(folder / "best.pt") for folder in seed_folders(run)]
-    stores = open_stores(features)
-    check_features(checkpoints[0], stores)
-    tasks = shared_tasks(checkpoints[0], stores)
-    names = stores.clips["split"].to_numpy()
-    places = np.flatnonzero(names == split) if split is not None else np.arange(len(stores))
-    if split is not None and not len(places):
-        raise UsageError(f"{' and '.join(map(str, stores.paths))} has no split {split!r}, only"
-                         f" {', '.join(sorted(set(names))) or 'no clips'}")
+    plan = read_folds_plan(run) if is_by_folds(run) else None
+    folders = [run / fold["folder"] for fold in plan["folds"]] if plan else [run]
+    networks = [[Checkpoint.load(folder / "best.pt") for folder in seed_folders(folder)] for folder in folders]
+    stores, first = open_stores(features), networks[0][0]
+    check_features(first, stores)
+    tasks = shared_tasks(first, stores)
+    asked = _places(stores, split)
+    may = unseen(run, plan, stores) if plan else np.ones((1, len(stores)), bool)
+    places = asked[np.any(may[:, asked], axis=0)]
     labels = {task.name: stores.labels(task.name) for task in tasks}
     if not any(is_labelled(values[places]).any() for values in labels.values()):
         raise StoreError(f"no clip of {' and '.join(map(str, stores.paths))} in {split or 'any split'} is labelled for"
-                         f" {' or '.join(labels)}; there is nothing to score")
-    batches = Batches({name: stores.rows(name) for name in checkpoints[0].inputs}, labels,
-                      stores.clips["clip_id"].to_numpy(), pools=checkpoints[0].network().config.pools,
+                         f" {' or '.join(labels)}{' and unseen by a fold' if plan else ''}; there is nothing to score")
+    batches = Batches({name: stores.rows(name) for name in first.inputs}, labels,
+                      stores.clips["clip_id"].to_numpy(), pools=first.network().config.pools,
                       device=usable_device(device))
-    outputs = {}
-    for checkpoint in checkpoints:
-        batches.use_scaler(Scaler.from_state(checkpoint.scaler))
-        network = checkpoint.network().to(batches.device)
-        raw = outputs_of(network, batches, np.arange(len(stores)))
-        outputs[checkpoint.seed] = {task.name: in_units(task, raw[task.name], checkpoint.value_scale[task.name])
-                                    for task in tasks}
-    scored = Scored(outputs, {split or "all": places}, labels, stores.clips["group"].to_numpy(), batches.clip_ids,
-                    batches.has, tasks)
-    metrics = scored.metrics()
-    if (names[places] == TEST_SPLIT).any():
+    by_speaker = first.training.get("normalise") == "speaker"
+    if by_speaker:
+        batches.use_scaler(batches.fit_speakers(stores.clips["speaker"].to_numpy()))
+    scored = Scored(_joint_outputs(networks, may, batches, tasks, by_speaker=by_speaker), {split or "all": places},
+                    labels, stores.clips["group"].to_numpy(), batches.clip_ids, batches.has, tasks)
+    notes = [SPEAKER_NOTE] if by_speaker else []
+    if len(places) < len(asked):
+        notes.append(f"{len(asked) - len(places)} of {len(asked)} clips are left out: every fold learnt from them or"
+                     " their groups")
+    metrics = {**scored.metrics(), "normalise": "speaker" if by_speaker else "train", "notes": notes}
+    if (stores.clips["split"].to_numpy()[places] == TEST_SPLIT).any() or not may.all():
         metrics["test_reads"] = count_read(stores.paths, split=TEST_SPLIT, run=run, by="evaluate")
     return metrics
+
+
+def _places(stores: JoinedStores, split: str | None) -> np.ndarray:
+    """Places of the clips of a split, or of all.
+
+    Raises:
+        UsageError: no such split.
+    """
+    names = stores.clips["split"].to_numpy()
+    if split is None:
+        return np.arange(len(stores))
+    if split not in names:
+        raise UsageError(f"{' and '.join(map(str, stores.paths))} has no split {split!r}, only"
+                         f" {', '.join(sorted(set(names))) or 'no clips'}")
+    return np.flatnonzero(names == split)
+
+
+def _joint_outputs(networks: Sequence[Sequence[Checkpoint]], may: np.ndarray, batches: Batches,
+                   tasks: Sequence[Task], *, by_speaker: bool) -> dict[int, dict[str, np.ndarray]]:
+    """Outputs of each seed, the mean over the folds that may answer; where none may, 0.
+
+    Raises:
+        TrainingError: folds have other seeds.
+    """
+    sums: dict[int, dict[str, np.ndarray]] = {}
+    for fold, checkpoints in zip(may, networks, strict=True):
+        if [checkpoint.seed for checkpoint in checkpoints] != [checkpoint.seed for checkpoint in networks[0]]:
+            raise TrainingError("the folds of the run have different seeds; carry it on: python -m pipeline train"
+                                " --resume RUN")
+        for checkpoint in checkpoints:
+            if not by_speaker:
+                batches.use_scaler(Scaler.from_state(checkpoint.scaler))
+            raw = outputs_of(checkpoint.network().to(batches.device), batches, np.arange(len(fold)))
+            for task in tasks:
+                values = in_units(task, raw[task.name], checkpoint.value_scale[task.name]) * fold[:, None]
+                part = sums.setdefault(checkpoint.seed, {})
+                part[task.name] = part[task.name] + values if task.name in part else values
+    number = np.maximum(may.sum(0), 1)[:, None].astype(np.float32)
+    return {seed: {task: values / number for task, values in part.items()} for seed, part in sums.items()}
 
 
 def check_features(checkpoint: Checkpoint, stores: JoinedStores) -> None:

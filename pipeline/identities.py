@@ -23,7 +23,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.faces.clusters import NOBODY, cluster, overlapping, prototypes
 from pipeline.faces.gallery import LEAST_LIKENESS, NAMES, PROTOTYPES, Gallery, Prototypes
 from pipeline.shards import open_store
-from pipeline.storage.durable import new_folder, replacing
+from pipeline.storage.durable import PRIVATE_FOLDER, new_folder, replacing
 from pipeline.storage.layout import holds_identities
 from pipeline.store import FeatureStore
 
@@ -32,7 +32,6 @@ NAME_COLUMNS = ("cluster", "name", "num_tracks", "num_clips", "suggestion", "sha
 CLUSTER_COLUMNS = ("clip", "track", "cluster")
 SPEAKER_COLUMNS = ("clip", "split", "speaker", "track", "likeness", "finding")
 FINDINGS = ("found", "speaker not in the gallery", "no face in view", "no face alike enough", "not extracted")
-PRIVATE_FOLDER = 0o700
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is run by spreadsheets
 
 

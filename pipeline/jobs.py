@@ -5,87 +5,44 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from models import Model
-from pipeline.batch import Batches, Scaler
+from pipeline.batch import SPEAKER_NOTE, Batches, Scaler
 from pipeline.clip import Task
-from pipeline.config import setting, to_json
+from pipeline.config import to_json
 from pipeline.devices import usable_device
 from pipeline.errors import StoreError, TrainingError, UsageError
+from pipeline.folds import DEV, TEST, TRAIN, Folds, choose_folds
 from pipeline.joined import JoinedStores, choose_inputs, is_labelled
 from pipeline.losses import TaskLoss, class_weights
+from pipeline.metric_losses import metric_loss
 from pipeline.metrics import main_metric, metric_names
 from pipeline.runs import Checkpoint, build_model
 from pipeline.splits import Splits, choose_splits, refuse_leaks
+from pipeline.train_config import TrainConfig
 
 MIN_BATCHES = 10                # batches in an epoch at least …
 MIN_BATCH = 4                   # … unless they got smaller than this
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How to train. The defaults were chosen on MELD's dev split with frozen sentence features."""
+class Material:
+    """What all networks of a run share, whichever clips they learn from."""
 
-    epochs: int = setting(60, "passes over the training clips at most; early stopping ends most runs sooner")
-    batch_size: int = setting(128, "clips in a batch; a small training set is cut into at least ten batches")
-    lr: float = setting(1e-3, "learning rate of AdamW at the start; halved on a plateau")
-    weight_decay: float = setting(1.0, "decoupled weight decay of AdamW")
-    class_weights: Literal["none", "sqrt", "inverse"] = setting(
-        "sqrt", "weight of a class in the loss by its rarity; sqrt gains macro F1 without losing weighted F1")
-    label_smoothing: float = setting(0.05, "share of the target spread over all classes")
-    gradient_clip: float = setting(1.0, "greatest norm of the gradient")
-    value_loss: Literal["ccc", "mse"] = setting("ccc", "loss of regressions: 1 − concordance, or mean squared error")
-    plateau: int = setting(3, "epochs without a better dev score before the learning rate halves")
-    patience: int = setting(12, "epochs without a better dev score before training ends")
-    select_by: str = setting("auto", "dev metric of the first task that chooses the epoch; auto: weighted_f1 or ccc")
-    seeds: int = setting(1, "how many networks, from seed, seed + 1, …; results are mean ± sd")
-    seed: int = setting(0, "first seed: weights, order of clips, dropout, carving of dev")
-    train_split: str = setting("train", "split to learn from")
-    dev_split: str = setting("dev", "split that chooses the epoch; carved from train by group where it is absent")
-    test_split: str = setting("test", "split that is scored once, at the end")
-    dev_fraction: float = setting(0.2, "share of the training groups that becomes dev where the corpus has none")
-    dev_is_test: bool = setting(False, "choose the epoch on the test split, and stamp every result so")
-    allow_leaks: bool = setting(False, "train although a group or a file stands in two splits")
-    baselines: bool = setting(True, "score the majority, logistic regression and TF-IDF beside the model")
-    smoke: bool = setting(False, "one batch, one epoch, one seed: does it run at all?")
-    threads: int = setting(1, "CPU threads of torch; small batches gain nothing from more, and sums would depend on it")
-    device: str = setting("auto", "auto, cpu or cuda:N", machine=True)
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "seeds", "patience", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1, found {getattr(self, name)}")
-        if self.lr <= 0 or self.gradient_clip <= 0:
-            raise ValueError("lr and gradient_clip are above 0")
-        if not (0 <= self.label_smoothing < 1 and 0 < self.dev_fraction < 1):
-            raise ValueError("label_smoothing is in [0, 1) and dev_fraction in (0, 1)")
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that the seeds of one run share."""
-
-    run: Path
     model: str
     model_config: Any
     config: TrainConfig
     stores: JoinedStores
     inputs: tuple[str, ...]
     tasks: tuple[Task, ...]
-    splits: Splits
     labels: Mapping[str, np.ndarray]
     batches: Batches
-    scaler: Scaler
-    train_clips: np.ndarray
-    dev_clips: np.ndarray
-    losses: Mapping[str, TaskLoss]
-    notes: tuple[str, ...]
 
     @property
     def select_by(self) -> str:
@@ -94,6 +51,45 @@ class Job:
     @property
     def seeds(self) -> range:
         return range(self.config.seed, self.config.seed + (1 if self.config.smoke else self.config.seeds))
+
+    def plan(self) -> dict[str, Any]:
+        """What ``config.json`` holds; the same gives the same plan."""
+        return {
+            "dataset": self.stores.stores[0].corpus.name, "features": [os.path.abspath(path) for path in
+                                                                       self.stores.paths],
+            "model": self.model, "model_config": to_json(self.model_config), "inputs": list(self.inputs),
+            "fingerprints": {name: self.stores.describe(name)["fingerprint"] for name in self.inputs},
+            "tasks": [task.name for task in self.tasks], "select_by": self.select_by,
+            "seeds": list(self.seeds), "training": to_json(self.config)}
+
+    def standardise(self, batches: Batches, train_clips: np.ndarray) -> Scaler:
+        """Have some batches standardised as the settings say; the scaler.
+
+        Raises:
+            TrainingError: by speaker, and one is unknown.
+        """
+        by_speaker = self.config.normalise == "speaker"
+        scaler = batches.fit_speakers(self.stores.clips["speaker"].to_numpy()) if by_speaker \
+            else batches.fit_scaler(train_clips)
+        batches.use_scaler(scaler)
+        return scaler
+
+
+@dataclass(frozen=True)
+class Job(Material):
+    """Everything that the seeds of one run, or of one fold, share.
+
+    Its ``batches`` are those of the material, and standardised for the job that was settled last.
+    """
+
+    run: Path
+    splits: Splits
+    scaler: Scaler
+    train_clips: np.ndarray
+    dev_clips: np.ndarray
+    losses: Mapping[str, TaskLoss]
+    notes: tuple[str, ...]
+    fold: str
 
     @property
     def num_epochs(self) -> int:
@@ -120,7 +116,7 @@ class Job:
     @property
     def test_split(self) -> str:
         """Name of the test split, whether the stores have it or not."""
-        return self.config.test_split
+        return TEST if self.fold else self.config.test_split
 
     def scored_places(self) -> dict[str, np.ndarray]:
         """Clips of each split that are scored at the end; a smoke test takes one batch and leaves the test split."""
@@ -135,7 +131,7 @@ class Job:
         if not batches.pools:
             batches = Batches({name: self.stores.rows(name) for name in self.inputs}, {}, batches.clip_ids,
                               pools=("mean",))
-            batches.use_scaler(batches.fit_scaler(self.train_clips))
+            self.standardise(batches, self.train_clips)
         features = batches.take(every).features
         return np.concatenate([values[:, 0].cpu().numpy() for values in features.values()], axis=1)
 
@@ -143,14 +139,10 @@ class Job:
         """What ``config.json`` holds; the same job gives the same plan."""
         sizes = {"train": len(self.train_clips), "dev": len(self.dev_clips)}
         return {
-            "dataset": self.stores.stores[0].corpus.name, "features": [os.path.abspath(path) for path in
-                                                                       self.stores.paths],
-            "model": self.model, "model_config": to_json(self.model_config), "inputs": list(self.inputs),
-            "fingerprints": {name: self.stores.describe(name)["fingerprint"] for name in self.inputs},
-            "tasks": [task.name for task in self.tasks], "select_by": self.select_by,
+            **super().plan(),
             "splits": {"train": self.splits.train, "dev": self.splits.dev, "test": self.splits.test,
                        "dev_carved": self.splits.carved, "dev_is_test": self.config.dev_is_test, "used_clips": sizes},
-            "seeds": list(self.seeds), "training": to_json(self.config), "notes": list(self.notes)}
+            "notes": list(self.notes), **({"fold": self.fold} if self.fold else {})}
 
 
 def prepare(run: Path, stores: JoinedStores, model: str, model_config: Any, config: TrainConfig,
@@ -169,6 +161,17 @@ def prepare(run: Path, stores: JoinedStores, model: str, model_config: Any, conf
         StoreError: an input or task is not there.
         TrainingError: there is nothing to learn, or the splits leak.
     """
+    material = gather(stores, model, model_config, config, inputs, tasks)
+    first = material.tasks[0]
+    splits = choose_splits(stores.clips, first, material.labels[first.name], train=config.train_split,
+                           dev=config.dev_split, test=config.test_split, dev_is_test=config.dev_is_test,
+                           dev_fraction=config.dev_fraction, seed=config.seed)
+    return settle(run, material, splits)
+
+
+def gather(stores: JoinedStores, model: str, model_config: Any, config: TrainConfig,
+           inputs: Sequence[str] | None = None, tasks: Sequence[str] | None = None) -> Material:
+    """Read what does not depend on how clips are divided; the arguments and errors are those of :func:`prepare`."""
     chosen = choose_inputs(stores, inputs)
     answered = _choose_tasks(stores, tasks)
     labels = {task.name: stores.labels(task.name) for task in answered}
@@ -176,27 +179,97 @@ def prepare(run: Path, stores: JoinedStores, model: str, model_config: Any, conf
     if config.select_by not in ("auto", *metric_names(first)):
         raise UsageError(f"select_by={config.select_by}: task {first.name!r} is scored by"
                          f" {', '.join(metric_names(first))}")
-    splits = choose_splits(stores.clips, first, labels[first.name], train=config.train_split, dev=config.dev_split,
-                           test=config.test_split, dev_is_test=config.dev_is_test, dev_fraction=config.dev_fraction,
-                           seed=config.seed)
-    if not config.allow_leaks:
-        refuse_leaks(stores.clips, splits)
     batches = Batches({name: stores.rows(name) for name in chosen}, labels, stores.clips["clip_id"].to_numpy(),
                       pools=model_config.pools, device=usable_device(config.device))
-    train_clips, num_without = _train_clips(splits, batches, labels, answered)
+    if config.metric_loss != "none":
+        with torch.device("meta"):
+            planned = build_model(model, to_json(model_config), batches.inputs, answered)
+        metric_loss(config.metric_loss, first, planned.embedding_width)  # refused before anything is written
+    return Material(model, model_config, config, stores, chosen, tuple(answered), labels, batches)
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """Clips that teach, those that choose the epoch, what is lowered, and how many had to be left out."""
+
+    train_clips: np.ndarray
+    dev_clips: np.ndarray
+    losses: Mapping[str, TaskLoss]
+    num_without: int
+
+
+def teaching(material: Material, splits: Splits, folds: Folds | None = None) -> Teaching:
+    """What can be learnt from some splits.
+
+    Args:
+        material: of the run.
+        splits: of its clips.
+        folds: whose splits they are, if any's; those that leak have said so.
+
+    Raises:
+        TrainingError: there is nothing to learn, or the splits leak.
+    """
+    config, labels, first = material.config, material.labels, material.tasks[0]
+    if not (config.allow_leaks or (folds is not None and folds.leaks)):
+        refuse_leaks(material.stores.clips, splits)
+    train_clips, num_without = _train_clips(splits, material.batches, labels, material.tasks)
     dev_places = splits.places[splits.dev]
     dev_clips = dev_places[is_labelled(labels[first.name][dev_places])]
     if not len(dev_clips):
         raise TrainingError(f"no clip of {splits.dev!r} is labelled for {first.name!r}, so no epoch can be chosen; name"
                             " another split with --dev-split")
     dev_clips = dev_clips[:config.batch_size] if config.smoke else dev_clips
-    scaler = batches.fit_scaler(train_clips)
-    batches.use_scaler(scaler)
-    losses = {task.name: _loss(task, config, labels[task.name][train_clips], batches.device) for task in answered}
-    return Job(run=run, model=model, model_config=model_config, config=config, stores=stores, inputs=chosen,
-               tasks=tuple(answered), splits=splits, labels=labels, batches=batches, scaler=scaler,
-               train_clips=train_clips, dev_clips=dev_clips, losses=losses,
-               notes=_notes(config, splits, num_without))
+    losses = {task.name: _loss(task, config, labels[task.name][train_clips], material.batches.device)
+              for task in material.tasks}
+    return Teaching(train_clips, dev_clips, losses, num_without)
+
+
+def settle(run: Path, material: Material, splits: Splits, folds: Folds | None = None, fold: str = "") -> Job:
+    """Settle one job, and standardise the material's batches for it; the errors are those of :func:`teaching`.
+
+    Args:
+        run: its folder.
+        material, splits, folds: as there.
+        fold: name of the one that it is.
+    """
+    taught = teaching(material, splits, folds)
+    scaler = material.standardise(material.batches, taught.train_clips)
+    notes = _notes(material.config, splits, folds, fold)
+    if taught.num_without:
+        notes.append(f"{taught.num_without} labelled training clips have none of the inputs and were left out")
+    return Job(**{field.name: getattr(material, field.name) for field in fields(Material)}, run=run, splits=splits,
+               scaler=scaler, train_clips=taught.train_clips, dev_clips=taught.dev_clips, losses=taught.losses,
+               notes=tuple(notes), fold=fold)
+
+
+def check_folds(material: Material) -> Folds:
+    """The folds of a run, in each of which something can be learnt.
+
+    Raises:
+        TrainingError: in one there cannot.
+    """
+    config = material.config
+    folds = choose_folds(material.stores, config.folds, material.tasks, material.labels, dev=config.fold_dev,
+                         dev_fraction=config.dev_fraction, seed=config.seed)
+    for fold in folds.folds:
+        try:
+            teaching(material, fold.splits, folds)
+        except TrainingError as error:
+            raise TrainingError(f"fold {fold.name!r} of {folds.protocol}: {error}") from error
+    return folds
+
+
+def folds_plan(material: Material, folds: Folds) -> dict[str, Any]:
+    """``config.json`` of a run by folds; every fold has its own besides."""
+    notes = [*folds.stamps, *([SPEAKER_NOTE] if material.config.normalise == "speaker" else []), *folds.notes]
+    if material.config.allow_leaks:
+        notes.append("leaks between folds were allowed")
+    labelled = np.any([is_labelled(values) for values in material.labels.values()], axis=0)
+    without = int((labelled & ~np.any(list(material.batches.has.values()), axis=0)).sum())
+    if without:
+        notes.append(f"{without} labelled clips have none of the inputs: they are tested and do not train")
+    return {**material.plan(), "splits": {"train": TRAIN, "dev": DEV, "test": TEST}, "folds": folds.plan(),
+            "notes": notes}
 
 
 def _choose_tasks(stores: JoinedStores, tasks: Sequence[str] | None) -> list[Task]:
@@ -246,10 +319,14 @@ def _loss(task: Task, config: TrainConfig, labels: np.ndarray, device: torch.dev
                     sd=float(known.std()))
 
 
-def _notes(config: TrainConfig, splits: Splits, num_without: int) -> tuple[str, ...]:
+def _notes(config: TrainConfig, splits: Splits, folds: Folds | None, fold: str) -> list[str]:
     """What a reader of the scores must know."""
-    notes = []
-    if splits.carved:
+    notes = [SPEAKER_NOTE] if config.normalise == "speaker" else []
+    if folds is not None:
+        notes += [*folds.stamps, f"one fold of {folds.protocol}: {fold}"]
+        if splits.carved:
+            notes.append(f"dev is carved from the fold's training clips by group, seed {config.seed}")
+    elif splits.carved:
         notes.append(f"no split {splits.dev!r}: carved from {splits.train!r} by group, seed {config.seed}")
     if config.dev_is_test:
         notes.append("the epoch was chosen on the test split: the scores are too good")
@@ -257,6 +334,4 @@ def _notes(config: TrainConfig, splits: Splits, num_without: int) -> tuple[str, 
         notes.append(f"no split {config.test_split!r}: scores are of the split that chose the epoch")
     if config.allow_leaks:
         notes.append("leaks between splits were allowed")
-    if num_without:
-        notes.append(f"{num_without} labelled training clips have none of the inputs and were left out")
-    return tuple(notes)
+    return notes

@@ -20,7 +20,8 @@ MODALITY_GROUPS = (("text",), ("audio",), ("face", "video"))
 
 # Networks' embeddings sum up more in one pooled row than raw measurements such as log-mel bands do, and the speaker's
 # face tells more of an emotion than the whole frame. Features that stand not here follow, narrowest rows first.
-PREFERRED_INPUTS = ("text_bert", "audio_resnet18", "face_r3d18", "video_r3d18", "audio_functionals")
+PREFERRED_INPUTS = ("text_bert", "audio_resnet18", "face_r3d18", "face_r3d101", "video_r3d18", "video_r3d101",
+                    "audio_functionals")
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,9 @@ def score(task: Task, labels: np.ndarray, predictions: np.ndarray) -> dict[str, 
         }
 
 
-def confidence_interval(task: Task, metric: str, labels: np.ndarray, predictions: Sequence[np.ndarray],
-                        groups: np.ndarray, *, seed: int = 0, num_resamples: int = 1000,
-                        level: float = 0.95) -> tuple[float, float]:
+def confidence_intervals(task: Task, labels: np.ndarray, predictions: Sequence[np.ndarray], groups: np.ndarray, *,
+                         seed: int = 0, num_resamples: int = 1000,
+                         level: float = 0.95) -> dict[str, tuple[float, float]]:
     """Percentile bootstrap over groups: what the score might be on other dialogues (or actors) of the same kind.
 
     Whole groups are drawn with replacement, as clips of one group resemble each other; with several seeds the mean over
@@ -72,7 +72,6 @@ def confidence_interval(task: Task, metric: str, labels: np.ndarray, predictions
 
     Args:
         task: what was predicted.
-        metric: one of :func:`metric_names`.
         labels: (N,).
         predictions: (N,) of each seed.
         groups: (N,) group of each clip; "" means that the clip stands alone.
@@ -81,29 +80,31 @@ def confidence_interval(task: Task, metric: str, labels: np.ndarray, predictions
         level: share of the draws that lie inside.
 
     Returns:
-        Low and high.
+        Low and high by metric, all from the same draws.
 
     >>> task = Task("emotion", ("calm", "angry"))
-    >>> confidence_interval(task, "accuracy", np.array([0, 1]), [np.array([0, 1])], np.array(["a", "b"]))
+    >>> confidence_intervals(task, np.array([0, 1]), [np.array([0, 1])], np.array(["a", "b"]))["uar"]
     (1.0, 1.0)
     """
     names = np.where(groups == "", np.char.add("\0", np.arange(len(groups)).astype(str)).astype(object), groups)
     _, place = np.unique(names.astype(str), return_inverse=True)
     num_groups = int(place.max()) + 1
     draws = np.random.default_rng(seed).multinomial(num_groups, np.full(num_groups, 1 / num_groups), num_resamples)
-    scores = np.zeros(num_resamples)
+    scores: dict[str, np.ndarray] = {metric: np.zeros(num_resamples) for metric in metric_names(task)}
     for predicted in predictions:
         if task.classes:
             sums = np.zeros((num_groups, len(task.classes) ** 2))
             np.add.at(sums, (place, labels * len(task.classes) + predicted), 1)
-            tables = (draws @ sums).reshape(num_resamples, len(task.classes), len(task.classes))
-            scores += _class_scores(tables)[metric]
+            found = _class_scores((draws @ sums).reshape(num_resamples, len(task.classes), len(task.classes)))
         else:
             sums = np.zeros((num_groups, 8))
             np.add.at(sums, place, _value_terms(labels, predicted))
-            scores += _value_scores(draws @ sums)[metric]
-    low, high = np.quantile(scores / len(predictions), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+            found = _value_scores(draws @ sums)
+        for metric, values in found.items():
+            scores[metric] += values / len(predictions)
+    edges = [(1 - level) / 2, (1 + level) / 2]
+    return {metric: (float(low), float(high)) for metric, (low, high) in (
+        (metric, np.quantile(values, edges)) for metric, values in scores.items())}
 
 
 def _class_scores(tables: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from pipeline.weights import Official, WeightsRecord, file_record, load_state, locate, random_record, seeded
+from pipeline.checkpoints import load_state
+from pipeline.weights import ByHand, Official, WeightsRecord, file_record, locate, random_record, seeded
 
 RANDOM_SEED = 0
 
 
-def weights_record(network: str, choice: str, official: Official) -> WeightsRecord:
+def weights_record(network: str, choice: str, published: Official | ByHand) -> WeightsRecord:
     """The record of what :func:`build` would load.
 
     Raises:
@@ -21,28 +23,36 @@ def weights_record(network: str, choice: str, official: Official) -> WeightsReco
     """
     if choice == "random":
         return random_record(network, RANDOM_SEED)
-    return file_record(network, choice, locate(choice, official), official.digest if choice == "pretrained" else "")
+    path = locate(choice, published)
+    return file_record(network, choice, path, published.stated().get(path.name, "") if choice == "pretrained" else "")
 
 
-def build(make: Callable[[], nn.Module], choice: str, official: Official) -> nn.Module:
+def build(make: Callable[[], nn.Module], choice: str, published: Official | ByHand,
+          load: Callable[[nn.Module, Path], object] = load_state) -> nn.Module:
     """A network with its weights, in evaluation mode, without gradients.
+
+    Args:
+        make: the network.
+        choice: where its weights come from.
+        published: the published ones.
+        load: puts a file's weights into the network.
 
     Raises:
         WeightsError: the weights are not to be had, or are another network's.
     """
     network = seeded(make, RANDOM_SEED)
     if choice != "random":
-        load_state(network, locate(choice, official))
+        load(network, locate(choice, published))
     return network.eval().requires_grad_(False)
 
 
 def optimised(network: nn.Module, *, dtype: str, device: torch.device) -> nn.Module:
-    """The same function, faster: batch norm folded into convolutions, channels last where that pays.
+    """The same function in evaluation mode, faster: batch norm folded into convolutions, channels last where that pays.
 
     bfloat16 3-D convolutions need channels-last weights to reach the matrix units (80 ms against 326 ms a snippet).
     """
-    fold_batch_norm(network)
-    network = network.to(device, getattr(torch, dtype))
+    fold_batch_norm(network.eval())
+    network = network.to(device, getattr(torch, dtype)).eval()
     if dtype == "bfloat16" or device.type == "cuda":
         for module in network.modules():
             if isinstance(module, nn.Conv3d):

@@ -118,6 +118,51 @@ def listing(words: Sequence[str], joint: str = "and") -> str:
     return f"{', '.join(words[:-1])} {joint} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
+def _by_splits(config: Mapping[str, Any]) -> str:
+    """Which clips of which splits did what."""
+    splits = config["splits"]
+    used = splits["used_clips"]
+    carved = f", carved by group from {splits['train']}," if splits["dev_carved"] else ""
+    data = (f"The model {_model(config)} learnt {listing(config['tasks'])} from {used['train']} clips of the"
+            f" split {splits['train']}, given {listing(config['inputs'])}; {_standardised(config)}."
+            f" The {used['dev']} clips of {splits['dev']}{carved} chose the best epoch, by"
+            f" {METRIC_TITLES[config['select_by']]} of {config['tasks'][0]}.")
+    if splits["test"] is not None:
+        data += f" The split {splits['test']} was read once, after the last epoch."
+    return data
+
+
+def _by_folds(config: Mapping[str, Any]) -> str:
+    """Which clips of which folds did what."""
+    plan = config["folds"]
+
+    def clips(split: str) -> str:
+        numbers = [fold["clips"][split] for fold in plan["folds"]]
+        least, most = min(numbers), max(numbers)
+        return f"{least} clips" if least == most else f"{least} to {most} clips"
+
+    several = f"{len(config['seeds'])} networks, one a seed, each" if len(config["seeds"]) > 1 else "a network"
+    return (f"The model {_model(config)} learnt {listing(config['tasks'])}, given {listing(config['inputs'])}, in the"
+            f" {len(plan['folds'])} folds of {plan['protocol']}: for every fold {several} learnt from"
+            f" {clips('train')}, {clips('dev')} chose the best epoch, by {METRIC_TITLES[config['select_by']]} of"
+            f" {config['tasks'][0]}, and {clips('test')}, none of them among the others, were scored after the last"
+            f" epoch. In each fold {_standardised(config)}. The predictions for the test clips of all folds are scored"
+            " together.")
+
+
+def _model(config: Mapping[str, Any]) -> str:
+    known = config["model"] in plugins.names("model")
+    summary = plugins.summary("model", config["model"]).rstrip(".") if known else ""
+    return f"{config['model']} ({summary[0].lower()}{summary[1:]})" if summary else str(config["model"])
+
+
+def _standardised(config: Mapping[str, Any]) -> str:
+    if config["training"].get("normalise") == "speaker":
+        return ("every number was standardised by its mean and standard deviation over all clips of the same speaker,"
+                " those that are tested too")
+    return "every number was standardised by its mean and standard deviation over the training clips"
+
+
 def describe_training(config: Mapping[str, Any], *, has_classes: bool, has_values: bool) -> list[str]:
     """A run's ``config.json`` as paragraphs.
 
@@ -125,18 +170,8 @@ def describe_training(config: Mapping[str, Any], *, has_classes: bool, has_value
         config: the file's values.
         has_classes, has_values: are there classifications and regressions among its tasks?
     """
-    training, splits = config["training"], config["splits"]
-    used = splits["used_clips"]
-    known = config["model"] in plugins.names("model")
-    summary = plugins.summary("model", config["model"]).rstrip(".") if known else ""
-    about = f" ({summary[0].lower()}{summary[1:]})" if summary else ""
-    carved = f", carved by group from {splits['train']}," if splits["dev_carved"] else ""
-    data = (f"The model {config['model']}{about} learnt {listing(config['tasks'])} from {used['train']} clips of the"
-            f" split {splits['train']}, given {listing(config['inputs'])}; every number was standardised by its mean"
-            f" and standard deviation over these clips. The {used['dev']} clips of {splits['dev']}{carved} chose the"
-            f" best epoch, by {METRIC_TITLES[config['select_by']]} of {config['tasks'][0]}.")
-    if splits["test"] is not None:
-        data += f" The split {splits['test']} was read once, after the last epoch."
+    training = config["training"]
+    data = _by_folds(config) if "folds" in config else _by_splits(config)
     losses = []
     if has_classes:
         losses.append(f"cross-entropy with label smoothing {training['label_smoothing']:g}, where"

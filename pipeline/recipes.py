@@ -109,6 +109,7 @@ def plan_features(chosen: Mapping[str, Extractor]) -> list[PlannedFeature]:
 
     Raises:
         WeightsError: weights are not to be had.
+        UsageError: settings name what does not fit the features that one is made from.
     """
     planned: dict[str, PlannedFeature] = {}
     for name, extractor in chosen.items():
@@ -122,13 +123,15 @@ def _recipe(name: str, extractor_name: str, extractor: Extractor,
             planned: Mapping[str, PlannedFeature]) -> dict[str, Any]:
     needs = extractor.needs
     weights = [to_json(record) for record in extractor.weights]
+    upstream = {feature: planned[feature].fingerprint for feature in needs.features}
+    extractor.check_upstream(upstream)
     made_by: dict[str, Any] = {
         "extractor": extractor_name, "version": extractor.version, "settings": extractor.settings(),
         "frames": to_json(needs.frames), "waveform": needs.waveform, "text": needs.text,
         **({"speaker": True} if needs.speaker else {}),
         "decode_version": DECODE_VERSION if needs.media else None,
         "weights": [{"network": record["network"], "digest": record["digest"]} for record in weights],
-        "upstream": {upstream: planned[upstream].fingerprint for upstream in needs.features},
+        "upstream": upstream,
     }
     return {"feature": name, **made_by, "weights": weights, "fingerprint": digest(made_by),
             "made_with": made_with(extractor.device)}

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 import pipeline
 from pipeline import figures
+from pipeline.answers import read_answers, read_folds_plan
 from pipeline.clip import Corpus, Task
 from pipeline.errors import TrainingError
 from pipeline.joined import JoinedStores, open_stores
@@ -26,7 +27,7 @@ from pipeline.metrics import CLASSIFICATION_METRICS
 from pipeline.packing import stored_clips
 from pipeline.prose import DIGITS, FeatureText, describe_feature, describe_training, listing
 from pipeline.runs import read_history, read_json, write_text
-from pipeline.tables import METRIC_TITLES, ScoreTable, confusion, coverage, printed, scaled, score_table
+from pipeline.tables import METRIC_TITLES, ScoreTable, confusion, coverage, fold_table, printed, scaled, score_table
 from pipeline.thumbnails import Thumbnail, face_feature, picture_clip, problems, spread
 
 MOST_FACES = 24
@@ -81,7 +82,7 @@ class FinishedRun:
     Args:
         folder: of the run.
         config, metrics: ``config.json`` and ``metrics.json``.
-        history: lines of ``history.jsonl``.
+        history: lines of ``history.jsonl``; those of all folds with ``fold``, its name.
         predictions: ``predictions.csv``, every cell as text but ``seed``.
         stores: what it learnt from.
     """
@@ -102,16 +103,17 @@ class FinishedRun:
             StoreError: a store cannot be read, or is not labelled for the run's tasks.
         """
         config, metrics = read_json(folder / "config.json"), read_json(folder / "metrics.json")
+        predictions = read_answers(folder / "predictions.csv")
         try:
-            predictions = pd.read_csv(folder / "predictions.csv", dtype=str, keep_default_na=False)
             predictions["seed"] = predictions["seed"].astype(int)
-        except (OSError, ValueError, KeyError) as error:
-            raise TrainingError(f"{folder / 'predictions.csv'} cannot be read ({error}); finish the run with: python -m"
-                                f" pipeline train --resume {folder}") from error
+        except (ValueError, KeyError) as error:
+            raise TrainingError(f"{folder / 'predictions.csv'} cannot be read ({error}); train again") from error
         stores = open_stores([Path(path) for path in features or config["features"]])
         for task in config["tasks"]:
             stores.labels(task)
-        return cls(folder, config, metrics, read_history(folder), predictions, stores)
+        folds = read_folds_plan(folder)["folds"] if "folds" in config else []
+        history = [{**line, "fold": fold["name"]} for fold in folds for line in read_history(folder / fold["folder"])]
+        return cls(folder, config, metrics, history or read_history(folder), predictions, stores)
 
     @property
     def tasks(self) -> list[Task]:
@@ -122,6 +124,10 @@ class FinishedRun:
         """The split whose scores the page shows: test, or dev where there is no scored test split."""
         test = self.config["splits"]["test"]
         return str(test if test in self.metrics else self.config["splits"]["dev"])
+
+    @property
+    def by_folds(self) -> bool:
+        return "folds" in self.config
 
     @property
     def corpora(self) -> list[Corpus]:
@@ -149,7 +155,8 @@ def _headline(run: FinishedRun) -> dict[str, Any]:
     tables = [score_table(run.metrics, task, run.shown_split, model=run.config["model"]) for task in run.tasks
               if task.name in run.metrics[run.shown_split]]
     return {"tables": tables, "plots": [Markup(_score_plot(table)) for table in tables],
-            "warnings": _warnings(run, tables), "verdicts": [_verdict(table) for table in tables]}
+            "warnings": _warnings(run, tables), "verdicts": [_verdict(table) for table in tables],
+            "folds": [fold_table(run.metrics, table.task) for table in tables] if run.by_folds else []}
 
 
 def _score_plot(table: ScoreTable) -> str:
@@ -193,7 +200,8 @@ def _warnings(run: FinishedRun, tables: Sequence[ScoreTable]) -> list[str]:
         times = "an unknown number of times (its folder cannot be written)" if reads is None else \
             "once" if reads == 1 else f"{reads} times"
         again = " Every look that leads to a change makes test scores less honest." if reads != 1 else ""
-        found.append(f"The test split of {Path(path).name} has been read {times}.{again}")
+        what = "test clips of the folds" if run.by_folds else "test split"
+        found.append(f"The {what} of {Path(path).name} {'have' if run.by_folds else 'has'} been read {times}.{again}")
     few: dict[tuple[int, int], list[str]] = {}
     for table in tables:
         if table.num_clips < FEW_CLIPS or table.num_groups < FEW_GROUPS:
@@ -218,19 +226,19 @@ def _recipe(run: FinishedRun) -> dict[str, Any]:
     training = describe_training(run.config, has_classes=any(task.classes for task in run.tasks),
                                  has_values=any(not task.classes for task in run.tasks))
     return {"features": run.features, "made_with": made, "others": others, "training": training,
-            "settings": run.config["training"]}
+            "settings": {**run.config["training"], "folds": Path(run.config["training"].get("folds", "")).name}}
 
 
 def _curves(run: FinishedRun) -> list[Markup]:
-    """Section 3: loss, and the main dev score of each task, by epoch and seed."""
-    seeds: dict[int, list[Mapping[str, Any]]] = {}
+    """Section 3: loss, and the main dev score of each task, by epoch, fold and seed."""
+    networks: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for line in run.history:
-        seeds.setdefault(line["seed"], []).append(line)
-    best = {int(seed): epoch for seed, epoch in run.metrics["best_epochs"].items()}
+        networks.setdefault((line.get("fold", ""), str(line["seed"])), []).append(line)
+    folds = run.metrics["folds"] if run.by_folds else {"": run.metrics}
 
     def lines(pick: Any) -> list[figures.Line]:
-        return [figures.Line([line["epoch"] for line in part], [pick(line) for line in part], best.get(seed))
-                for seed, part in seeds.items()]
+        return [figures.Line([line["epoch"] for line in part], [pick(line) for line in part],
+                             folds[fold]["best_epochs"].get(seed)) for (fold, seed), part in networks.items()]
 
     plots = [figures.curve_plot({"train": lines(lambda line: line["train_loss"]),
                                  "dev": lines(lambda line: line["dev_loss"])}, unit="loss", title="Loss by epoch")]
@@ -264,7 +272,8 @@ def _result(run: FinishedRun, task: Task) -> dict[str, Any]:
 def _gaps(run: FinishedRun) -> dict[str, Any]:
     """Section 5: what features lack, what failed, and who did not take part in training."""
     failures = pd.concat([store.failures for store in run.stores.stores], ignore_index=True)
-    train = run.config["splits"]["train"]
+    # Each clip that a fold tests is among the training clips of others, so that these stand for all that train.
+    train = run.config["splits"]["test" if run.by_folds else "train"]
     training = run.predictions[run.predictions["split"] == train]
     places = pd.Index(run.stores.clips["clip_id"]).get_indexer(pd.Index(training["clip_id"].unique()))
     has_rows = np.any([run.stores.rows(name).lengths[places] > 0 for name in run.config["inputs"]], axis=0)
@@ -275,7 +284,7 @@ def _gaps(run: FinishedRun) -> dict[str, Any]:
             left_out.append((clip_id, "no label" if clip_id not in labelled else "no rows of any input"))
     return {"coverage": coverage(run.stores.stores), "failures": failures.head(MOST_LISTED).to_dict("records"),
             "num_failures": len(failures), "left_out": left_out[:MOST_LISTED], "num_left_out": len(left_out),
-            "train": train, "most": MOST_LISTED}
+            "train": "the folds" if run.by_folds else train, "most": MOST_LISTED}
 
 
 def _sheet(run: FinishedRun, *, thumbnails: bool) -> dict[str, Any]:
@@ -288,7 +297,7 @@ def _sheet(run: FinishedRun, *, thumbnails: bool) -> dict[str, Any]:
         return {"why_none": "forbidden", "cards": []}
     task, seed = run.tasks[0], run.config["seeds"][0]
     rows = run.predictions[(run.predictions["task"] == task.name) & (run.predictions["seed"] == seed)]
-    answers = rows.set_index("clip_id").to_dict("index")
+    answers = rows.drop_duplicates("clip_id").set_index("clip_id").to_dict("index")
     there = dict(zip(store.column("clip_id").tolist(), np.diff(store.offsets(feature)).tolist(), strict=True))
     shown = [clip_id for clip_id in answers if there.get(clip_id, 0)]
     if not shown:

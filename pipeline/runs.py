@@ -9,10 +9,14 @@
       seed0/last.pt        network, optimiser, scheduler and chance of the last epoch, to resume from
       seed0/events.out.…   TensorBoard
       predictions.csv      clip_id, split, seed, task, label, prediction, probability_CLASS …
+      baselines.csv        clip_id, split, baseline, task, label, prediction
       metrics.json         the scores; see pipeline.evaluation
 
-One folder ``seedN`` for each seed. ``STORE.reads.jsonl`` beside a store has one line for each time its test split was
-scored: appending is atomic, so that runs side by side lose no count.
+One folder ``seedN`` for each seed. In a run by folds each of the folders ``fold-1``, ``fold-2`` … is such a run of its
+own, which ``evaluate`` and ``report`` take like any other; beside them stand ``config.json`` with the ``folds``, both
+tables for the test clips of all folds (first column ``fold``), and ``metrics.json`` with those scored together under
+``test``, each fold's own scores under ``folds``, and the ``protocol``. ``STORE.reads.jsonl`` beside a store has one
+line for each time its test split was scored: appending is atomic, so that runs side by side lose no count.
 """
 
 from __future__ import annotations
@@ -291,6 +295,8 @@ def seed_folders(run: Path) -> list[Path]:
         TrainingError: there is none.
     """
     folders = [path.parent for path in run.glob("seed*/best.pt") if re.fullmatch(r"seed\d{1,9}", path.parent.name)]
+    if not folders and (run / "fold-1").is_dir():
+        raise TrainingError(f"{run} is a run by folds; name one of them, for instance {run / 'fold-1'}")
     if not folders:
         raise TrainingError(f"{run} holds no trained network (seed*/best.pt); make one with: python -m pipeline train"
                             f" --features STORE --out {run}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
 
 from pipeline.clip import Task
 from pipeline.errors import TrainingError, UsageError
@@ -100,8 +100,7 @@ def carve(places: np.ndarray, groups: np.ndarray, task: Task, labels: np.ndarray
     Raises:
         TrainingError: fewer than two groups have a label.
     """
-    alone = np.array([f"\0{place}" for place in places], dtype=object)
-    names = np.where(groups[places] == "", alone, groups[places]).astype(str)
+    names = own_names(groups)[places]
     labelled = is_labelled(labels[places])
     distinct = len(set(names[labelled]))
     if distinct < 2:
@@ -110,14 +109,9 @@ def carve(places: np.ndarray, groups: np.ndarray, task: Task, labels: np.ndarray
     known, known_names = labels[places[labelled]], names[labelled]
     num_folds = max(2, min(round(1 / fraction), distinct))
     if task.classes and np.bincount(known).max() >= num_folds:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The least populated class")
-            # Its own shuffling undid the stratification before scikit-learn 1.8: shuffle the groups' numbers instead.
-            chance = np.random.default_rng(seed)
-            _, group_of = np.unique(known_names, return_inverse=True)
-            numbers = chance.permutation(group_of.max() + 1)[group_of]
-            folds = list(StratifiedGroupKFold(num_folds).split(known, known, numbers))
-            _, chosen = folds[chance.integers(num_folds)]
+        chance = np.random.default_rng(seed)
+        folds = deal(known_names, task, known, num_folds, chance)
+        chosen = folds[chance.integers(num_folds)]
     else:
         shuffle = GroupShuffleSplit(1, test_size=1 / num_folds, random_state=seed)
         _, chosen = next(iter(shuffle.split(known, groups=known_names)))
@@ -126,6 +120,36 @@ def carve(places: np.ndarray, groups: np.ndarray, task: Task, labels: np.ndarray
         raise TrainingError(f"{distinct} groups cannot be divided into train and dev; name a dev split with"
                             " --dev-split")
     return places[~dev], places[dev]
+
+
+def own_names(groups: np.ndarray) -> np.ndarray:
+    """Groups (N,) as text in which every clip without one has a name of its own."""
+    alone = np.array([f"\0{place}" for place in range(len(groups))], dtype=object)
+    return np.where(groups == "", alone, groups).astype(str)
+
+
+def deal(names: np.ndarray, task: Task, labels: np.ndarray, num_folds: int,
+         chance: np.random.Generator) -> list[np.ndarray]:
+    """Deal whole groups into folds of like size, by chance; classes are spread as evenly as whole groups allow.
+
+    Args:
+        names: (n,) group of each clip, none empty.
+        task: whose classes are spread.
+        labels: (n,) of that task, none missing.
+        num_folds: at least 2, at most the number of groups.
+        chance: who is dealt where.
+
+    Returns:
+        Places 0 to n − 1 by fold, rising.
+    """
+    # Its own shuffling undid the stratification before scikit-learn 1.8: shuffle the groups' numbers instead.
+    _, group_of = np.unique(names, return_inverse=True)
+    numbers = chance.permutation(group_of.max() + 1)[group_of]
+    stratified = bool(task.classes) and int(np.bincount(labels).max()) >= num_folds
+    folds = StratifiedGroupKFold(num_folds) if stratified else GroupKFold(num_folds)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        return [part for _, part in folds.split(labels, labels, numbers)]
 
 
 def find_leaks(clips: pd.DataFrame, splits: Splits) -> list[str]:

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.metrics import classification_report, confusion_matrix
 
 from pipeline.clip import Task
+from pipeline.folds import few
 from pipeline.metrics import CLASSIFICATION_METRICS, metric_names
 from pipeline.store import FeatureStore
 
@@ -104,10 +105,49 @@ def score_table(metrics: Mapping[str, Any], task: Task, split: str, *, model: st
 
 def _system(name: str, scores: Mapping[str, Any], order: Sequence[str], interval: tuple[float, float] | None = None,
             *, is_model: bool = False) -> SystemRow:
-    figures = [Figure(scores[metric]["mean"], printed(metric, scores[metric]["mean"]),
-                      printed(metric, scores[metric]["sd"]) if len(scores[metric]["seeds"]) > 1 else "")
-               for metric in order]
-    return SystemRow(name, is_model, tuple(figures), tuple(scores[order[0]]["seeds"]), interval)
+    return SystemRow(name, is_model, _figures(scores, order), tuple(scores[order[0]]["seeds"]), interval)
+
+
+@dataclass(frozen=True)
+class FoldRow:
+    """Scores of the networks of one fold on its test clips."""
+
+    name: str
+    groups: str
+    num_clips: int
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class FoldTable:
+    """One task fold by fold, and all folds' predictions scored together, with an interval for each figure."""
+
+    task: Task
+    metrics: tuple[str, ...]
+    rows: tuple[FoldRow, ...]
+    num_clips: int
+    pooled: tuple[Figure, ...]
+    intervals: tuple[tuple[float, float], ...]
+
+
+def fold_table(metrics: Mapping[str, Any], task: Task) -> FoldTable:
+    """The folds of ``metrics.json`` for one task: accuracy and UAR, or CCC and the mean error."""
+    order = ("accuracy", "uar") if task.classes else ("ccc", "mae")
+    rows = []
+    for name, fold in metrics["folds"].items():
+        if task.name in fold["test"]:
+            rows.append(FoldRow(name, few(fold["test_groups"]), fold["num_clips"]["test"]["scored"][task.name],
+                                _figures(fold["test"][task.name], order)))
+    found = metrics["intervals"]["test"][task.name]["by_metric"]
+    return FoldTable(task, order, tuple(rows), metrics["num_clips"]["test"]["scored"][task.name],
+                     _figures(metrics["test"][task.name], order),
+                     tuple((found[metric]["low"], found[metric]["high"]) for metric in order))
+
+
+def _figures(scores: Mapping[str, Any], order: Sequence[str]) -> tuple[Figure, ...]:
+    return tuple(Figure(scores[metric]["mean"], printed(metric, scores[metric]["mean"]),
+                        printed(metric, scores[metric]["sd"]) if len(scores[metric]["seeds"]) > 1 else "")
+                 for metric in order)
 
 
 @dataclass(frozen=True)

@@ -215,6 +215,14 @@ def show_store(summary: Mapping[str, Any]) -> None:
                                                        ("done", "empty", "failed", "missing")),
                       counts["weights"])
     out.print(table)
+    if summary["identities"]:
+        out.print(f"[yellow]holds identities of people[/] ({escape(', '.join(summary['identities']))}); only its owner"
+                  " may read it", soft_wrap=True)
+    coverage = {name: counts["coverage"] for name, counts in summary["features"].items() if "coverage" in counts}
+    if coverage and summary["splits"]:
+        show_table("Clips with a face, %", ("feature", *summary["splits"]), [
+            (name, *(round(100 * shares[split], 1) for split in summary["splits"]))
+            for name, shares in coverage.items()], stdout=True)
     for task, labels in summary["tasks"].items():
         out.print(f"[bold]{escape(task)}[/]  " + escape(", ".join(f"{name} {value}" for name, value in labels.items())),
                   soft_wrap=True)
@@ -230,19 +238,43 @@ class TrainingProgress(_Bar):
                       f" {escape(', '.join(plan['tasks']))}", soft_wrap=True)
         for note in plan.get("notes", ()):
             console.print(f"[yellow]note[/] {escape(str(note))}", soft_wrap=True)
-        self._tasks: dict[int, Any] = {}
+        self._tasks: dict[str, Any] = {}
+        self._fold = ""
+
+    def on_fold(self, name: str, number: int, num_folds: int) -> None:
+        self._fold = f"fold {number} of {num_folds}, "
+        for task in self._tasks.values():
+            self.bar.remove_task(task)
+        self._tasks.clear()
 
     def on_epoch(self, seed: int, epoch: int, num_epochs: int, metrics: Mapping[str, Any]) -> None:
-        if seed not in self._tasks:
-            self._tasks[seed] = self.bar.add_task(f"seed {seed}", total=num_epochs, detail="")
-        self.bar.update(self._tasks[seed], completed=epoch,
+        name = f"{self._fold}seed {seed}"
+        if name not in self._tasks:
+            self._tasks[name] = self.bar.add_task(name, total=num_epochs, detail="")
+        self.bar.update(self._tasks[name], completed=epoch,
                         detail=f"loss {metrics['train_loss']:.3f}, dev {metrics['dev_loss']:.3f}")
 
 
 def show_metrics(run: Path) -> None:
-    """Scores of a finished run, beside its baselines."""
+    """Scores of a finished run, beside its baselines; of a run by folds each fold's too."""
     from pipeline.runs import read_json
-    show_scores(read_json(run / "metrics.json"))
+    metrics = read_json(run / "metrics.json")
+    if "folds" in metrics:
+        show_folds(metrics)
+    show_scores(metrics)
+
+
+def show_folds(metrics: Mapping[str, Any]) -> None:
+    """One row for each fold and task."""
+    from pipeline.folds import few
+    for shown in (("accuracy", "uar"), ("ccc", "mae")):
+        rows = [(name, few(fold["test_groups"]) or "–", task, fold["num_clips"]["test"]["scored"][task],
+                 *(_percent(values[metric]) for metric in shown))
+                for name, fold in metrics["folds"].items() for task, values in fold["test"].items()
+                if shown[0] in values]
+        if rows:
+            show_table(f"Folds of {metrics['protocol']['name']}, %, mean±sd over seeds",
+                       ("fold", "tested groups", "task", "clips", *shown), rows)
 
 
 def show_scores(metrics: Mapping[str, Any]) -> None:
@@ -262,6 +294,8 @@ def show_scores(metrics: Mapping[str, Any]) -> None:
         table.add_row(escape(split), escape(task), name.replace("_", " "),
                       *(_percent(values[metric]) if metric in values else "" for metric in names))
     console.print(table)
+    for note in metrics.get("notes", ()):
+        console.print(f"[yellow]note[/] {escape(str(note))}", soft_wrap=True)
 
 
 def _percent(value: Mapping[str, Any]) -> str:
@@ -299,7 +333,7 @@ def show_plugins(*, with_settings: bool) -> None:
                 _show_settings(out, name, config, "" if kind == "model" else f"{name}.")
     if with_settings:
         from pipeline.decode import DecodeLimits
-        from pipeline.jobs import TrainConfig
+        from pipeline.train_config import TrainConfig
         _show_settings(out, "extraction: decoding", DecodeLimits, "decode.")
         _show_settings(out, "training", TrainConfig, "")
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pipeline.checkpoints import load_backbone
+from pipeline.checkpoints import load_state as load_state
 from pipeline.errors import FetchError, WeightsError
 from pipeline.fetching import fetch, offline
 
@@ -87,6 +89,8 @@ class Published(ABC):
 class Official(Published):
     """A published weight file; its name's last part before the suffix begins its SHA-256, as torchvision's do.
 
+    A name without such a part says that its publisher states no digest: what lies there is taken as it is.
+
     Args:
         url: where the publisher serves it.
     """
@@ -95,10 +99,9 @@ class Official(Published):
 
     @property
     def digest(self) -> str:
-        """First digits of its SHA-256, at least 8."""
+        """First digits of its SHA-256, at least 8; empty: its publisher states none."""
         found = re.search(r"-([0-9a-f]{8,64})\.\w+$", self.name)
-        assert found is not None, self.name
-        return found[1]
+        return found[1] if found else ""
 
     @property
     def origin(self) -> str:
@@ -109,7 +112,7 @@ class Official(Published):
         return (self.path,) if self.path.is_file() else ()
 
     def stated(self) -> Mapping[str, str]:
-        return {self.name: self.digest}
+        return {self.name: self.digest} if self.digest else {}
 
     def fetch(self, progress: Progress | None = None) -> Path:
         path = self.path
@@ -159,6 +162,36 @@ class Bundled(Published):
         return self.path
 
 
+@dataclass(frozen=True)
+class ByHand(Published):
+    """A published weight file that no program may fetch: people download it and put it in its place.
+
+    Its publisher states no digest; what is there is recorded with its own.
+
+    Args:
+        page: where people get it.
+    """
+
+    page: str
+
+    @property
+    def origin(self) -> str:
+        return self.page
+
+    def files(self) -> tuple[Path, ...]:
+        return (self.path,) if self.path.is_file() else ()
+
+    def stated(self) -> Mapping[str, str]:
+        return {}
+
+    def fetch(self, progress: Progress | None = None) -> Path:
+        if not self.path.is_file():
+            raise WeightsError(f"{self.about}: {self.path} is not there, and its publisher gives it to people only."
+                               f" Download {self.name} from {self.page} and put it at {self.path}, name a file with"
+                               f" --set EXTRACTOR.weights=FILE, {TRY_OUT}")
+        return self.path
+
+
 def _load_r3d18(path: Path) -> object:
     from torchvision.models.video import r3d_18
     return load_state(r3d_18(), path)
@@ -169,11 +202,20 @@ def _load_resnet18(path: Path) -> object:
     return load_state(resnet18(), path)
 
 
+def _load_r3d101(path: Path) -> object:
+    from pipeline.r3d101 import HEAD, ResNet101Maps
+    return load_backbone(ResNet101Maps(), path, heads=HEAD)
+
+
 TORCHVISION_LICENCE = "none stated for the weights; torchvision itself: BSD-3-Clause"
 R3D18 = Official("r3d_18-b3b3357e.pth", "torchvision's R3D-18, trained on Kinetics-400", TORCHVISION_LICENCE, 133.5,
                  _load_r3d18, "https://download.pytorch.org/models/r3d_18-b3b3357e.pth")
 RESNET18 = Official("resnet18-f37072fd.pth", "torchvision's ResNet-18, trained on ImageNet-1k", TORCHVISION_LICENCE,
                     46.8, _load_resnet18, "https://download.pytorch.org/models/resnet18-f37072fd.pth")
+R3D101 = ByHand("r3d101_K_200ep.pth", "the 3-D ResNet-101 of Hara et al., trained on Kinetics-700",
+                "none stated for the weights; 3D-ResNets-PyTorch itself: MIT", 0.0, _load_r3d101,
+                "https://drive.google.com/open?id=1xbYbZ7rpyjftI_KCk6YuL-XrfQDz7Yd4 (folder named in"
+                " https://github.com/kenshohara/3D-ResNets-PyTorch)")
 
 
 @dataclass(frozen=True)
@@ -204,24 +246,24 @@ def random_record(network: str, seed: int) -> WeightsRecord:
     return WeightsRecord(network, "random", f"seed {seed}", hashlib.sha256(text.encode()).hexdigest()[:32])
 
 
-def locate(choice: str, official: Official) -> Path:
+def locate(choice: str, published: Official | ByHand) -> Path:
     """The weight file that ``choice`` means; fetched when it is ``"pretrained"`` and not here yet.
 
     Args:
-        choice: ``"pretrained"``, a file, or a folder that holds a file of the official name.
-        official: the published file.
+        choice: ``"pretrained"``, a file, or a folder that holds a file of the published name.
+        published: the published file.
 
     Raises:
         WeightsError: the file is not there and cannot be fetched; says which file, from where, to where.
     """
     if choice != "pretrained":
         path = Path(choice)
-        path = path / official.name if path.is_dir() else path
+        path = path / published.name if path.is_dir() else path
         if not path.is_file():
-            raise WeightsError(f"no weight file {path} ({official.about}); expected 'pretrained', 'random', a file, or"
-                               f" a folder that holds {official.name}")
+            raise WeightsError(f"no weight file {path} ({published.about}); expected 'pretrained', 'random', a file, or"
+                               f" a folder that holds {published.name}")
         return path
-    return official.fetch()
+    return published.fetch()
 
 
 def file_record(network: str, choice: str, path: Path, expected: str = "") -> WeightsRecord:
@@ -284,37 +326,3 @@ def seeded(build: Callable[[], N], seed: int) -> N:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would change the GPUs' state as well
         return build()
-
-
-def load_state(network: N, path: Path) -> N:
-    """Load a state dict from a ``.pth`` or ``.safetensors`` file; nothing in the file is ever executed.
-
-    Raises:
-        WeightsError: not a weight file, or one of another network.
-    """
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    expected = f"{path} does not hold weights of {type(network).__name__}"
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-    except pickle.UnpicklingError as error:  # torch's own words advise to load it all the same
-        called = re.search(r"GLOBAL (\S+)", str(error))
-        found = f"it would run {called[1]} when loaded; nothing of it was run" if called else "no weights at all"
-        raise WeightsError(f"{expected} ({found}); expected the publisher's file") from error
-    except (RuntimeError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, EOFError,
-            OSError) as error:
-        raise WeightsError(f"{expected} ({_brief(error)}); expected the publisher's file") from error
-    return network
-
-
-def _brief(error: Exception) -> str:
-    """The first words of a message of many lines."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return words if len(words) <= 160 else words[:160] + "…"

@@ -11,6 +11,7 @@ from tests.training_stores import make_clips, make_store
 
 from pipeline import batch as batching
 from pipeline.batch import Batches, Scaler, gather_rows, pool_rows
+from pipeline.errors import TrainingError
 from pipeline.joined import JoinedStores, Rows, open_stores
 from pipeline.store import FeatureStore
 
@@ -105,6 +106,43 @@ def test_a_number_that_never_changes_becomes_zero_and_not_huge() -> None:
     assert scaler.apply("a", torch.from_numpy(values)).abs().max() <= 1.0
     again = Scaler.from_state(scaler.state())
     assert torch.equal(again.mean["a"], scaler.mean["a"]) and torch.equal(again.sd["a"], scaler.sd["a"])
+
+
+@pytest.mark.parametrize("pools", [(), ("mean", "std")])
+def test_each_speaker_is_standardised_by_all_own_rows(stores: JoinedStores, pools: tuple[str, ...]) -> None:
+    batches, speakers = batches_of(stores, pools=pools), stores.clips["speaker"].to_numpy()
+    batches.use_scaler(batches.fit_speakers(speakers))
+    for speaker in set(speakers):
+        batch = batches.take(np.flatnonzero(speakers == speaker))
+        for name, values in batch.features.items():
+            real = values[batch.mask[name]].double()
+            torch.testing.assert_close(real.mean(0), torch.zeros_like(real[0]), atol=1e-4, rtol=0)
+            torch.testing.assert_close(real.std(0, correction=0), torch.ones_like(real[0]), atol=1e-3, rtol=0)
+            assert not values[~batch.mask[name]].any()
+
+
+def test_a_clip_is_standardised_alike_in_any_batch(stores: JoinedStores) -> None:
+    batches = batches_of(stores)
+    batches.use_scaler(batches.fit_speakers(stores.clips["speaker"].to_numpy()))
+    alone, among = batches.take(np.array([50])), batches.take(np.array([9, 50, 1]))
+    for name, values in alone.features.items():
+        torch.testing.assert_close(among.features[name][1][among.mask[name][1]], values[0][alone.mask[name][0]])
+
+
+def test_a_speaker_of_one_clip_or_without_rows_becomes_zero_and_no_number_is_lost() -> None:
+    rows = Rows(np.array([[3.0], [5.0], [7.0]], np.float32), np.array([0, 1, 3]), np.array([1, 2, 0]))
+    batches = Batches({"a": rows}, {}, np.array(["x", "y", "z"]), pools=("mean",))
+    batches.use_scaler(batches.fit_speakers(np.array(["ann", "bob", "cy"], object)))
+    assert batches.take(np.arange(3)).features["a"].flatten().tolist() == [0.0, 0.0, 0.0]
+
+
+def test_unknown_speakers_are_refused_and_the_checkpoint_keeps_no_ones_statistics(stores: JoinedStores) -> None:
+    batches, speakers = batches_of(stores), stores.clips["speaker"].to_numpy()
+    state = batches.fit_speakers(speakers).state()
+    assert not state["audio_logmel"]["mean"].any() and (state["audio_logmel"]["sd"] == 1).all()
+    assert state["audio_logmel"]["mean"].shape == (4, 2)
+    with pytest.raises(TrainingError, match="2 of 200 clips, train/clip7 first, have no speaker, and normalise"):
+        batches.fit_speakers(np.where(np.isin(np.arange(200), (7, 9)), "", speakers))
 
 
 def test_batches_of_full_rows_hold_clips_of_like_length(tmp_path: Path) -> None:

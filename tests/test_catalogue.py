@@ -17,6 +17,7 @@ from pipeline import plugins, weights
 from pipeline.catalogue import Verdict, catalogue, chosen, describe, fetch_networks, verify_networks
 from pipeline.errors import UsageError, WeightsError
 from pipeline.hub import RECORD
+from pipeline.extractors.face_identity import VGGFACE2
 from pipeline.recipes import choose_extractors, plan_features
 from pipeline.weights import Official, load_state
 from tests.makers import make_bert
@@ -60,8 +61,8 @@ def test_every_extractor_that_has_weights_names_their_source() -> None:
 def test_networks_of_several_extractors_stand_once(kept: Path) -> None:
     found = {network.name: network.extractors for network in catalogue()}
     assert found[weights.R3D18.name] == ("face_r3d18", "video_r3d18") and len(found) == len(catalogue())
-    assert set(found) == {weights.R3D18.name, weights.RESNET18.name, "mtcnn_pnet", "mtcnn_rnet", "mtcnn_onet",
-                          "bert-base-uncased"}
+    assert set(found) == {weights.R3D18.name, weights.R3D101.name, weights.RESNET18.name, "mtcnn_pnet", "mtcnn_rnet",
+                          "mtcnn_onet", VGGFACE2.name, "bert-base-uncased"}
 
 
 def test_random_weights_have_no_source() -> None:
@@ -117,7 +118,8 @@ def test_networks_that_are_what_they_say_are_good(kept: Path, small: Official) -
     found = verdicts()
     assert {name: verdict.state for name, verdict in found.items()} == {
         small.name: "good", "mtcnn_pnet": "good", "mtcnn_rnet": "good", "mtcnn_onet": "good", "org--tiny": "good",
-        weights.RESNET18.name: "missing", "bert-base-uncased": "missing"}
+        weights.RESNET18.name: "missing", weights.R3D101.name: "missing", VGGFACE2.name: "missing",
+        "bert-base-uncased": "missing"}
     assert found[small.name].finding == "loads as its network; digests as published"
     assert "nothing is known to compare with for config.json, model.safetensors" in found["org--tiny"].finding
     assert found["bert-base-uncased"].finding == f"not at {kept / 'bert-base-uncased'}"

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.training_stores import TASKS, make_clips, make_store
+from tests.training_stores import TASKS, make_actors, make_clips, make_protocol, make_store
 
 from pipeline import evaluation
+from pipeline.batch import Batches, Scaler
 from pipeline.clip import Clip, Task
 from pipeline.errors import StoreError, TrainingError, UsageError
-from pipeline.evaluation import evaluate, summarise
-from pipeline.jobs import TrainConfig
+from pipeline.evaluation import evaluate, outputs_of, summarise
+from pipeline.joined import open_stores
+from pipeline.runs import Checkpoint
+from pipeline.train_config import TrainConfig
 from pipeline.training import train
 
 SIZES = {"train": 80, "dev": 24, "test": 24}
@@ -95,3 +100,81 @@ def test_outputs_of_values_come_in_the_units_of_the_labels(run: Path) -> None:
     table = pd.read_csv(run / "predictions.csv")
     arousal = table[(table["task"] == "arousal") & (table["split"] == "train")]
     assert arousal["prediction"].astype(float).mean() == pytest.approx(arousal["label"].astype(float).mean(), abs=0.2)
+
+
+@pytest.fixture(scope="module")
+def actors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("actors") / "made.h5", clips=make_actors(8), features=FEATURES,
+                      protocols=[make_protocol(6, 2)])
+
+
+FEATURES = ["text_bert", "audio_logmel"]
+FOLDS = TrainConfig(epochs=3, seeds=2, device="cpu", baselines=False, folds="actor-folds")
+
+
+@pytest.fixture(scope="module")
+def folds_run(actors: Path) -> Path:
+    return train(actors, config=FOLDS, out=actors.parent / "run")
+
+
+def test_clips_of_the_protocol_are_answered_by_the_fold_that_tested_them_and_others_left_out(actors: Path,
+                                                                                             folds_run: Path) -> None:
+    found, trained = evaluate(folds_run, actors, device="cpu"), json.loads((folds_run / "metrics.json").read_text())
+    for task in ("emotion", "arousal"):
+        for metric, summary in trained["test"][task].items():
+            assert found["all"][task][metric]["seeds"] == pytest.approx(summary["seeds"], abs=1e-6)
+    assert found["num_clips"]["all"]["scored"]["arousal"] == 72
+    assert found["notes"] == ["24 of 96 clips are left out: every fold learnt from them or their groups"]
+    assert list(found["test_reads"].values()) == [2]
+
+
+def test_people_that_no_fold_has_seen_are_answered_by_the_mean_of_all(actors: Path, folds_run: Path,
+                                                                      tmp_path: Path) -> None:
+    new = [replace(clip, clip_id=f"new/{clip.clip_id}", group=f"new {clip.group}") for clip in make_actors(3)]
+    found = evaluate(folds_run, make_store(tmp_path / "new.h5", clips=new, features=FEATURES), device="cpu")
+    alien = make_store(tmp_path / "alien.h5", clips=make_actors(3), features=FEATURES, corpus="another")
+    assert evaluate(folds_run, alien, device="cpu")["all"] == found["all"] and found["notes"] == []
+    assert "test_reads" not in found
+    stores, seeds = open_stores(alien), []
+    for seed in (0, 1):
+        total: np.ndarray = np.zeros((36, 3))
+        for number in (1, 2, 3):
+            checkpoint = Checkpoint.load(folds_run / f"fold-{number}" / f"seed{seed}" / "best.pt")
+            batches = Batches({name: stores.rows(name) for name in FEATURES}, {}, stores.clips["clip_id"].to_numpy(),
+                              pools=("mean",))
+            batches.use_scaler(Scaler.from_state(checkpoint.scaler))
+            total += outputs_of(checkpoint.network(), batches, np.arange(36))["emotion"].softmax(1).numpy()
+        labels = stores.labels("emotion")
+        seeds.append((total.argmax(1) == labels)[labels >= 0].mean())
+    assert found["all"]["emotion"]["accuracy"]["seeds"] == pytest.approx(seeds)
+
+
+def test_new_clips_of_people_that_folds_have_seen_go_to_the_fold_that_has_not(actors: Path, folds_run: Path,
+                                                                              tmp_path: Path) -> None:
+    songs = [replace(clip, clip_id=f"song/{clip.clip_id}") for clip in make_actors(8)]
+    path = make_store(tmp_path / "songs.h5", clips=songs, features=FEATURES)
+    assert evaluate(folds_run, path, device="cpu")["all"] == evaluate(folds_run, actors, device="cpu")["all"]
+    last = make_store(tmp_path / "last.h5", clips=songs[-12:], features=FEATURES)
+    with pytest.raises(StoreError, match="in any split is labelled for emotion or arousal and unseen by a fold"):
+        evaluate(folds_run, last, device="cpu")
+
+
+def test_clips_dealt_one_by_one_are_known_by_their_ids(actors: Path, tmp_path: Path) -> None:
+    run = train(actors, config=replace(FOLDS, folds="3-random-folds", seeds=1), out=tmp_path / "run")
+    found, trained = evaluate(run, actors, device="cpu"), json.loads((run / "metrics.json").read_text())
+    assert found["all"]["emotion"] == trained["test"]["emotion"]
+
+
+def test_one_fold_is_a_run_of_its_own(actors: Path, folds_run: Path) -> None:
+    found = evaluate(folds_run / "fold-2", actors, device="cpu")
+    assert found["num_clips"]["all"]["scored"]["arousal"] == 96 and found["notes"] == []
+
+
+def test_an_unfinished_run_by_folds_is_not_scored(actors: Path, folds_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(folds_run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "fold-3" / "seed1")
+    with pytest.raises(TrainingError, match="the folds of the run have different seeds; carry it on"):
+        evaluate(tmp_path / "run", actors, device="cpu")
+    shutil.rmtree(tmp_path / "run" / "fold-3")
+    with pytest.raises(TrainingError, match="fold-3 holds no trained network"):
+        evaluate(tmp_path / "run", actors, device="cpu")

@@ -23,9 +23,10 @@ from pipeline import FeatureStore
 from pipeline.cli import commands, main
 from pipeline.clip import Clip, Corpus, Task
 from pipeline.errors import PipelineError, StoreError, UsageError
-from pipeline.exporting import WRITERS, Export, ExportConfig, export, huggingface, selection, tensors
+from pipeline.exporting import FORMATS, WRITERS, Export, ExportConfig, export, huggingface, selection, tensors
 from pipeline.media import FeatureSequence
 from pipeline.packing import FeatureData, write_store
+from tests.identity_stores import make_identities
 from tests.training_stores import CLASSES, MODALITIES, TASKS, make_clips, make_store
 
 FEATURES = tuple(sorted(MODALITIES))
@@ -80,7 +81,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 def test_the_command_knows_every_format() -> None:
     choices = next(option.type for option in commands.commands["export"].params if option.name == "format")
-    assert tuple(choices.choices) == tuple(WRITERS)  # type: ignore[attr-defined]
+    assert tuple(choices.choices) == FORMATS  # type: ignore[attr-defined]
 
 
 def test_npz_holds_every_feature(store: FeatureStore, tmp_path: Path) -> None:
@@ -552,3 +553,12 @@ def test_shards_that_are_not_packed_are_exported_too(tmp_path: Path) -> None:
         assert main(["export", str(tmp_path / f"{name}.h5"), "--format", "npz", "--out", str(tmp_path / name)]) == 0
     assert not (tmp_path / "part.h5").exists() and whole.exists()
     assert bytes_of(tmp_path / "part")["text_bert.npz"] == bytes_of(tmp_path / "whole")["text_bert.npz"]
+
+
+def test_an_export_of_identities_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    store = FeatureStore(make_identities(tmp_path / "people.h5", [["anna", "ben"], ["anna"]]))
+    for features, mode in ((("face_identity", "faces"), 0o600), (("faces",), 0o644)):
+        out = tmp_path / features[0]
+        export(store, out, ExportConfig(format="npz", features=features))
+        assert {path.stat().st_mode & 0o777 for path in out.rglob("*") if path.is_file()} == {mode}
+    assert (tmp_path / "face_identity").stat().st_mode & 0o777 == 0o700

@@ -18,7 +18,7 @@ from pipeline.datasets.manifest import Manifest
 from pipeline.decode import read_media
 from pipeline.errors import PipelineError, TrainingError
 from pipeline.extraction import ExtractConfig, extract
-from pipeline.jobs import TrainConfig
+from pipeline.train_config import TrainConfig
 from pipeline.report import write_report
 from pipeline.runs import Checkpoint, append_history, read_history, seed_folders
 from pipeline.training import train

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, recall_score
 
 from pipeline.clip import Task
-from pipeline.metrics import (CLASSIFICATION_METRICS, REGRESSION_METRICS, _class_scores, confidence_interval,
+from pipeline.metrics import (CLASSIFICATION_METRICS, REGRESSION_METRICS, _class_scores, confidence_intervals,
                               main_metric, mean_and_sd, metric_names, score)
 
 EMOTION = Task("emotion", ("calm", "glad", "angry", "never"))
@@ -78,7 +78,7 @@ def test_the_bootstrap_equals_a_slow_one_that_copies_clips(task: Task, metric: s
     if not task.classes:
         labels, predicted = labels.astype(np.float32), (predicted + 0.1 * groups).astype(np.float32)
     names = np.array([f"dialogue{group}" for group in groups], object)
-    low, high = confidence_interval(task, metric, labels, [predicted], names, seed=3, num_resamples=200)
+    low, high = confidence_intervals(task, labels, [predicted], names, seed=3, num_resamples=200)[metric]
     order = np.unique(names.astype(str))
     members = [np.flatnonzero(names == name) for name in order]
     draws = np.random.default_rng(3).multinomial(len(order), np.full(len(order), 1 / len(order)), 200)
@@ -95,8 +95,8 @@ def test_clips_of_one_group_make_the_interval_wider() -> None:
     labels, predicted = np.repeat(labels, 10), np.repeat(predicted, 10)
     groups = np.repeat(np.arange(60), 10).astype(str).astype(object)
     alone = np.full(600, "", object)
-    grouped = confidence_interval(EMOTION, "accuracy", labels, [predicted], groups)
-    single = confidence_interval(EMOTION, "accuracy", labels, [predicted], alone)
+    grouped = confidence_intervals(EMOTION, labels, [predicted], groups)["accuracy"]
+    single = confidence_intervals(EMOTION, labels, [predicted], alone)["accuracy"]
     assert grouped[1] - grouped[0] > 2 * (single[1] - single[0])
 
 

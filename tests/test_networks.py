@@ -48,6 +48,14 @@ def test_a_batch_norm_that_follows_no_convolution_stays() -> None:
     assert [type(module).__name__ for module in network] == ["BatchNorm2d", "Conv2d", "ReLU", "BatchNorm2d"]
 
 
+def test_a_network_that_was_left_learning_is_frozen_in_evaluation_mode() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.5)).train()
+    fast = optimised(network, dtype="float32", device=CPU)
+    inputs = torch.randn(2, 3, 5, 5)
+    assert not any(module.training for module in fast.modules())
+    torch.testing.assert_close(fast(inputs)[:1], fast(inputs[:1]))
+
+
 def test_bfloat16_networks_keep_channels_last_and_float32_ones_as_they_were() -> None:
     fast = optimised(nn.Sequential(nn.Conv3d(3, 8, 3), nn.BatchNorm3d(8)).eval(), dtype="bfloat16", device=CPU)
     assert fast[0].weight.dtype == torch.bfloat16

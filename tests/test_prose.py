@@ -62,13 +62,28 @@ def test_values_read_as_they_are_typed() -> None:
     assert [listing(words) for words in ([], ["a"], ["a", "b"])] == ["", "a", "a and b"]
 
 
+TRAINING = {"label_smoothing": 0.05, "class_weights": "sqrt", "value_loss": "ccc", "lr": 1e-3, "weight_decay": 0.1,
+            "batch_size": 64, "gradient_clip": 1.0, "plateau": 3, "patience": 10, "epochs": 30, "device": "cpu"}
+
+
+@pytest.mark.parametrize(("normalise", "words"), [("train", "deviation over the training clips"),
+                                                  ("speaker", "all clips of the same speaker, those that are tested")])
+def test_folds_are_told_with_their_sizes(normalise: str, words: str) -> None:
+    folds = [{"clips": {"train": train, "dev": 10, "test": 5}} for train in (20, 25)]
+    config = {"model": "early", "tasks": ["emotion"], "inputs": ["text_bert"], "select_by": "uar", "seeds": [0, 1],
+              "training": {**TRAINING, "normalise": normalise}, "model_config": {},
+              "folds": {"protocol": "five-actor-folds", "folds": folds}}
+    text = " ".join(describe_training(config, has_classes=True, has_values=False))
+    for part in ("2 folds of five-actor-folds", "2 networks, one a seed, each learnt from 20 to 25 clips",
+                 "10 clips chose the best epoch, by UAR of emotion", "5 clips, none of them among the others", words):
+        assert part in text
+
+
 def test_training_is_told_with_splits_loss_and_seeds() -> None:
-    training = {"label_smoothing": 0.05, "class_weights": "sqrt", "value_loss": "ccc", "lr": 1e-3, "weight_decay": 0.1,
-                "batch_size": 64, "gradient_clip": 1.0, "plateau": 3, "patience": 10, "epochs": 30, "device": "cpu"}
     config = {"model": "early", "tasks": ["emotion", "arousal"], "inputs": ["text_bert"], "select_by": "uar",
               "splits": {"train": "train", "dev": "dev", "test": None, "dev_carved": True,
                          "used_clips": {"train": 70, "dev": 20}},
-              "seeds": [3, 4], "training": training, "model_config": {"hidden": 256}}
+              "seeds": [3, 4], "training": TRAINING, "model_config": {"hidden": 256}}
     text = " ".join(describe_training(config, has_classes=True, has_values=True))
     for words in ("70 clips of the split train", "The 20 clips of dev, carved by group from train, chose",
                   "UAR of emotion", "smoothing 0.05", "square root of their rarity", "concordance",

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.clip import Clip, Corpus, Task
+from pipeline.clip import Clip, Corpus, Fold, Protocol, Task
 from pipeline.errors import StoreError, TrainingError
 from pipeline.faces import COLUMNS
 from pipeline.faces.alignment import FIVE_POINTS
-from pipeline.jobs import TrainConfig
 from pipeline.media import FeatureSequence
 from pipeline.packing import Cell, Failure, FeatureData, write_store
 from pipeline.report import write_report
+from pipeline.train_config import TrainConfig
 from pipeline.training import train
 from tests.makers import make_video
 from tests.pages import Page, assert_inert, brightness, open_browser, parse, visit
-from tests.training_stores import TASKS, make_clips, make_store, rows_of
+from tests.training_stores import TASKS, make_actors, make_clips, make_protocol, make_store, rows_of
 
 QUICK = TrainConfig(epochs=2, device="cpu")
 EVIL = "<img src=x onerror=alert(1)>\"'&amp;{{7*7}}"
@@ -35,7 +35,8 @@ def metrics_of(run: Path) -> dict[str, Any]:
     return dict(json.loads((run / "metrics.json").read_text()))
 
 
-def rich_store(path: Path, source: Path | None, *, redistribute: Any = "yes", name: str = "made-up") -> Path:
+def rich_store(path: Path, source: Path | None, *, redistribute: Any = "yes", name: str = "made-up",
+               protocols: tuple[Protocol, ...] = ()) -> Path:
     """Text and faces of forty clips of one video, with one failure."""
     clips = [dataclasses.replace(clip, source=source, start_seconds=place / 100)
              for place, clip in enumerate(make_clips({"train": 24, "dev": 8, "test": 8}))]
@@ -47,7 +48,8 @@ def rich_store(path: Path, source: Path | None, *, redistribute: Any = "yes", na
             {clip.clip_id: rows_of(clip, "text_bert", seed=place) for place, clip in enumerate(clips)}),
         "faces": FeatureData("face", (len(COLUMNS),), {"extractor": "faces", "weights": FACE_WEIGHTS}, faces, failed,
                              columns=COLUMNS, is_input=False)}
-    corpus = Corpus(name, TASKS, "CC BY 4.0", "https://example.org/terms", redistribute, "Doe (2024). A corpus.")
+    corpus = Corpus(name, TASKS, "CC BY 4.0", "https://example.org/terms", redistribute, "Doe (2024). A corpus.",
+                    protocols)
     return write_store(path, corpus=corpus, clips=clips, features=features)
 
 
@@ -262,6 +264,65 @@ def test_a_store_of_another_corpus_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
+def folds_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds on four folds of two tasks, one of which lacks an actor."""
+    folder = tmp_path_factory.mktemp("folds")
+    store = make_store(folder / "actors.h5", clips=make_actors(7), features=("text_bert",),
+                       protocols=[make_protocol(8, 2, name=f"folds {EVIL}", warning=f"dev {EVIL} is small")])
+    run = train(store, config=TrainConfig(epochs=2, seeds=2, device="cpu", folds=f"folds {EVIL}", normalise="speaker"),
+                out=folder / "run")
+    write_report(run)
+    return run
+
+
+def test_folds_are_shown_one_by_one_and_together_and_stamped(folds_run: Path) -> None:
+    page, metrics = parse(folds_run / "report.html"), metrics_of(folds_run)
+    assert_inert(page)
+    shown = {data["value"] for data in page.all("data")}
+    for fold in metrics["folds"].values():
+        assert {str(fold["test"]["emotion"][metric]["mean"]) for metric in ("accuracy", "uar")} <= shown
+        assert ", ".join(fold["test_groups"]) in page.words
+    interval = metrics["intervals"]["test"]["emotion"]["by_metric"]["uar"]
+    assert f"[{interval['low'] * 100:.1f}, {interval['high'] * 100:.1f}]" in page.words
+    before = page.words.partition("Scores on the test clips of all folds")[0]
+    for words in (f"dev {EVIL} is small", "Transductive: every speaker", "the stores lack: actor8",
+                  "test clips of the folds of actors.h5 have been read once", "77 test clips of 4 folds together"):
+        assert words in before, words
+    for words in ("Doe (2020), table 2", "A line for each fold and seed", "test clips of all folds",
+                  "all clips of the same speaker", "clips of the folds left out of training"):
+        assert words in page.words, words
+
+
+def test_curves_have_a_line_for_each_fold_and_seed(folds_run: Path) -> None:
+    from pipeline.report import FinishedRun
+    run = FinishedRun.load(folds_run)
+    assert {(line["fold"], line["seed"]) for line in run.history} == {(str(fold), seed) for fold in (1, 2, 3, 4)
+                                                                      for seed in (0, 1)}
+
+
+def test_one_fold_has_a_report_of_its_own(folds_run: Path) -> None:
+    page = parse(write_report(folds_run / "fold-4"))
+    assert "One fold of folds" in page.words and "Transductive" in page.words and "Fold by fold" not in page.words
+
+
+def test_faces_of_a_run_by_a_file_of_folds_are_shown_and_no_path_is(tmp_path: Path) -> None:
+    store = rich_store(tmp_path / "made-up.h5", make_video(tmp_path / "clip.mp4"))
+    (tmp_path / "folds.csv").write_text("group,fold\ntrain-dialogue0,a\ntrain-dialogue1,b\n")
+    config = TrainConfig(epochs=1, device="cpu", folds=str(tmp_path / "folds.csv"))
+    page = parse(write_report(train(store, config=config, out=tmp_path / "run")))
+    assert len(page.all("img")) == 7 and "folds.csv" in page.words and str(tmp_path) not in page.words
+
+
+def test_a_clip_that_two_folds_test_is_shown_once(tmp_path: Path) -> None:
+    dialogues = [f"train-dialogue{number}" for number in range(3)]
+    twice = Protocol("twice", tuple(Fold(name, (dialogues[0],), (dev,)) for name, dev in zip("ab", dialogues[1:])))
+    store = rich_store(tmp_path / "made-up.h5", make_video(tmp_path / "clip.mp4"), protocols=(twice,))
+    page = parse(write_report(train(store, config=TrainConfig(epochs=1, device="cpu", folds="twice"),
+                                    out=tmp_path / "run")))
+    assert len(page.all("img")) == 3 and "4 clips are tested by several folds" in page.words
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with open_browser() as running:
         yield running
@@ -279,6 +340,12 @@ def test_dark_readers_get_a_dark_page_with_light_plots(browser: Any, rich_run: P
     light, dark = (visit(browser, rich_run / "report.html", width=800, scheme=scheme) for scheme in ("light", "dark"))
     assert brightness(light["background"]) > 200 > 60 > brightness(dark["background"])
     assert brightness(light["ink"]) < 128 < brightness(dark["ink"])
+
+
+@pytest.mark.parametrize("width", [1000, 320])
+def test_the_page_of_folds_fits_the_screen(browser: Any, folds_run: Path, width: int) -> None:
+    seen = visit(browser, folds_run / "report.html", width=width, scheme="light")
+    assert seen["overflow"] <= 0 and seen["console"] == [] and seen["dialogs"] == [] and seen["requests"] == []
 
 
 def test_hostile_text_does_nothing_in_a_browser(browser: Any, hostile_run: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from pipeline.media import SAMPLE_RATE_HZ
 from pipeline.spectrogram import MelSettings, frame_times, log_mel, num_frames
@@ -63,6 +66,20 @@ def test_a_click_is_seen_in_the_windows_whose_times_hold_it() -> None:
     loud = log_mel(waveform).max(1) > SPEECH.floor_db
     start, stop = frame_times(len(loud), SPEECH).T * SAMPLE_RATE_HZ
     assert np.flatnonzero(loud).tolist() == np.flatnonzero((start <= 8040) & (8040 < stop)).tolist() == [48, 49, 50]
+
+
+@pytest.mark.parametrize(("settings", "points"), [(SPEECH, 512), (LONG, 1024)])
+def test_a_transform_is_as_long_as_a_window_whatever_the_clip_is(settings: MelSettings, points: int,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clip of twelve seconds in one transform of 190,000 points would have no time in it."""
+    transforms, whole = [], torch.stft
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        transforms.append(options.get("n_fft", arguments[1] if len(arguments) > 1 else None))
+        return whole(*arguments, **options)
+    monkeypatch.setattr(torch, "stft", watched)
+    assert len(log_mel(tone(440, 12), settings)) == num_frames(12 * SAMPLE_RATE_HZ, settings) > 300
+    assert set(transforms) == {points}
 
 
 def test_times_of_windows() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.clip import Task
-from pipeline.tables import confusion, printed, scaled, score_table
+from pipeline.tables import confusion, fold_table, printed, scaled, score_table
 
 TASK = Task("emotion", ("calm", "glad", "angry"))
 
@@ -57,3 +57,20 @@ def test_the_metric_that_has_the_interval_leads_the_table_and_the_model_is_last(
         == [("the commonest class", False, None), ("early", True, (0.5, 0.7))]
     assert (table.model.figures[0].text, table.model.figures[0].spread) == ("60.0", "10.0")
     assert np.isclose(table.model.figures[0].value, 0.6) and (table.num_clips, table.num_groups) == (9, 4)
+
+
+def test_folds_stand_in_their_order_with_accuracy_and_uar_and_all_of_them_with_intervals() -> None:
+    def scores(value: float) -> dict[str, dict[str, object]]:
+        return {name: {"mean": value, "sd": 0.02, "seeds": [value, value]}
+                for name in ("accuracy", "weighted_f1", "macro_f1", "uar")}
+    folds = {name: {"test_groups": ["a", "b"], "test": {"emotion": scores(value)},
+                    "num_clips": {"test": {"scored": {"emotion": 5}}}} for name, value in (("2", 0.5), ("1", 0.7))}
+    folds["empty"] = {"test_groups": ["c"], "test": {}, "num_clips": {"test": {"scored": {"emotion": 0}}}}
+    by_metric = {"accuracy": {"low": 0.4, "high": 0.8}, "uar": {"low": 0.3, "high": 0.9}}
+    table = fold_table({"folds": folds, "test": {"emotion": scores(0.6)},
+                        "intervals": {"test": {"emotion": {"by_metric": by_metric}}},
+                        "num_clips": {"test": {"scored": {"emotion": 10}}}}, TASK)
+    assert [(row.name, row.groups, row.num_clips, row.figures[1].text) for row in table.rows] \
+        == [("2", "a, b", 5, "50.0"), ("1", "a, b", 5, "70.0")]
+    assert (table.metrics, table.num_clips, table.pooled[0].text) == (("accuracy", "uar"), 10, "60.0")
+    assert table.intervals == ((0.4, 0.8), (0.3, 0.9)) and table.pooled[0].spread == "2.0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.training_stores import TASKS, make_clips, make_store
+from tests.training_stores import TASKS, make_actors, make_clips, make_store
 
 from pipeline import plugins
+from pipeline.batch import SPEAKER_NOTE
 from pipeline.clip import Clip, Task
 from pipeline.errors import StoreError, TrainingError, UsageError
 from pipeline.evaluation import evaluate
-from pipeline.jobs import TrainConfig, prepare
+from pipeline.jobs import prepare
 from pipeline.joined import open_stores
 from pipeline.runs import Checkpoint, read_history
-from pipeline.training import Quiet, resume, train
+from pipeline.train_config import TrainConfig
+from pipeline.training import resume, train
+from pipeline.training_loop import Quiet
 
 SHORT = TrainConfig(epochs=6, device="cpu", baselines=False)
 
@@ -74,8 +78,8 @@ def test_a_run_folder_holds_all_that_it_promises(store: Path, tmp_path: Path) ->
     listener = Listener()
     run = train(store, config=TrainConfig(device="cpu", epochs=3, seeds=2, seed=5), out=tmp_path / "run",
                 progress=listener)
-    assert sorted(path.name for path in run.iterdir()) == ["config.json", "history.jsonl", "metrics.json",
-                                                           "predictions.csv", "seed5", "seed6"]
+    assert sorted(path.name for path in run.iterdir()) == ["baselines.csv", "config.json", "history.jsonl",
+                                                           "metrics.json", "predictions.csv", "seed5", "seed6"]
     for folder in (run / "seed5", run / "seed6"):
         assert len(list(folder.glob("events.out.tfevents.*"))) == 1
         assert {path.name for path in folder.glob("*.pt")} == {"best.pt", "last.pt"}
@@ -351,3 +355,55 @@ def test_rows_are_standardised_by_the_training_clips_alone(store: Path, tmp_path
         real = values[job.batches.has[name][job.train_clips]]
         torch.testing.assert_close(real.mean((0, 1)), torch.zeros(real.shape[2]), atol=1e-5, rtol=0)
         torch.testing.assert_close(real.flatten(0, 1).std(0, correction=0), torch.ones(real.shape[2]))
+
+
+def test_standardising_by_speaker_is_stamped_wherever_scores_are(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "a.h5", clips=make_actors(8), features=["text_bert", "audio_logmel"])
+    run = train(path, config=TrainConfig(epochs=3, device="cpu", normalise="speaker"), out=tmp_path / "run")
+    metrics, checkpoint = metrics_of(run), Checkpoint.load(run / "seed0" / "best.pt")
+    assert metrics["normalise"] == "speaker" and metrics["notes"][0].startswith("transductive: ")
+    assert checkpoint.training["normalise"] == "speaker" and not checkpoint.scaler["text_bert"]["mean"].any()
+    scored = evaluate(run, path, split="all", device="cpu")
+    assert (scored["normalise"], scored["notes"]) == ("speaker", [SPEAKER_NOTE])
+    folds = train(path, config=TrainConfig(epochs=2, device="cpu", normalise="speaker", folds="3-group-folds"),
+                  out=tmp_path / "folds")
+    for folder in (folds, folds / "fold-1"):
+        assert metrics_of(folder)["normalise"] == "speaker" and SPEAKER_NOTE in metrics_of(folder)["notes"]
+
+
+@pytest.mark.parametrize("features", [["text_bert"], ["audio_logmel"]])
+def test_a_shift_of_one_speaker_is_taken_out_by_own_statistics(tmp_path: Path, features: list[str]) -> None:
+    clips = make_actors(6)
+    plain = make_store(tmp_path / "a.h5", clips=clips, features=features)
+    shifted = make_store(tmp_path / "b.h5", clips=clips, features=features, shift={"actor3": 40.0})
+    runs = [train(path, config=TrainConfig(epochs=3, device="cpu", normalise="speaker"), out=path.with_suffix(""))
+            for path in (plain, shifted)]
+    first, second = (pd.read_csv(run / "predictions.csv") for run in runs)
+    np.testing.assert_allclose(first["probability_calm"].dropna(), second["probability_calm"].dropna(), atol=1e-3)
+    other = train(shifted, config=TrainConfig(epochs=3, device="cpu"), out=tmp_path / "train")
+    assert not np.allclose(pd.read_csv(other / "predictions.csv")["probability_calm"].dropna(),
+                           second["probability_calm"].dropna(), atol=1e-2)
+    assert evaluate(runs[0], shifted, device="cpu")["all"]["emotion"]["accuracy"]["mean"] \
+        == evaluate(runs[0], plain, device="cpu")["all"]["emotion"]["accuracy"]["mean"]
+
+
+def test_an_unknown_speaker_stops_standardising_by_speaker(tmp_path: Path) -> None:
+    clips = [replace(clip, speaker="") if clip.group == "actor2" else clip for clip in make_actors(4)]
+    path = make_store(tmp_path / "a.h5", clips=clips, features=["text_bert"])
+    config = TrainConfig(epochs=1, device="cpu", normalise="speaker")
+    with pytest.raises(TrainingError, match="12 of 48 clips, all/clip12 first, have no speaker"):
+        train(path, config=config, out=tmp_path / "x")
+    run = train(make_store(tmp_path / "b.h5", clips=make_actors(4), features=["text_bert"]), config=config,
+                out=tmp_path / "run")
+    with pytest.raises(TrainingError, match="12 of 48 clips, all/clip12 first, have no speaker"):
+        evaluate(run, path, device="cpu")
+
+
+def test_a_run_of_a_later_version_is_not_resumed(store: Path, tmp_path: Path) -> None:
+    run = train(store, config=SHORT, settings={"epochs": "1"}, out=tmp_path / "run")
+    (run / "metrics.json").unlink()
+    config = json.loads((run / "config.json").read_text())
+    config["training"]["warp"] = 9
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(TrainingError, match="has settings that this version does not know .*warp"):
+        resume(run)

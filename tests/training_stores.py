@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from pipeline.clip import Clip, Corpus, Task
+from pipeline.clip import Clip, Corpus, Fold, Protocol, Task
 from pipeline.media import FeatureSequence
 from pipeline.packing import FeatureData, write_store
 
@@ -31,6 +33,10 @@ def rows_of(clip: Clip, feature: str, *, seed: int) -> FeatureSequence:
     return FeatureSequence(values, np.stack([np.arange(length), np.arange(1, length + 1)], 1).astype(np.float32))
 
 
+def _moved(rows: FeatureSequence, shift: float) -> FeatureSequence:
+    return replace(rows, values=rows.values + np.float32(shift))
+
+
 def make_clips(sizes: dict[str, int], *, seed: int = 0, tasks: Sequence[Task] = TASKS) -> list[Clip]:
     """Clips of each split, four to a dialogue, every eleventh without an emotion."""
     random = np.random.default_rng(seed)
@@ -48,14 +54,30 @@ def make_clips(sizes: dict[str, int], *, seed: int = 0, tasks: Sequence[Task] = 
     return clips
 
 
+def make_actors(num_actors: int, each: int = 12, *, seed: int = 0) -> list[Clip]:
+    """Clips of one split, so many of each actor, who is group and speaker; every eleventh without an emotion."""
+    clips = make_clips({"all": num_actors * each}, seed=seed)
+    return [replace(clip, group=f"actor{place // each + 1}", speaker=f"actor{place // each + 1}")
+            for place, clip in enumerate(clips)]
+
+
+def make_protocol(num_actors: int, size: int, *, name: str = "actor-folds", warning: str = "") -> Protocol:
+    """Actors in order, ``size`` a fold; the next fold chooses the epoch."""
+    parts = [tuple(f"actor{first + place}" for place in range(size)) for first in range(1, num_actors + 1, size)]
+    return Protocol(name, tuple(Fold(str(place + 1), part, parts[(place + 1) % len(parts)])
+                                for place, part in enumerate(parts)), "Doe (2020), table 2", warning)
+
+
 def make_store(path: Path, *, sizes: dict[str, int] | None = None, features: Sequence[str] = tuple(MODALITIES),
                clips: Sequence[Clip] | None = None, recipe: dict[str, object] | None = None,
-               tasks: Sequence[Task] = TASKS, seed: int = 0) -> Path:
-    """Write a store of made-up features."""
+               tasks: Sequence[Task] = TASKS, seed: int = 0, protocols: Sequence[Protocol] = (),
+               corpus: str = "made-up", shift: Mapping[str, float] = MappingProxyType({})) -> Path:
+    """Write a store of made-up features; ``shift`` is added to all rows of a group."""
     if clips is None:
         clips = make_clips(sizes or {"train": 120, "dev": 40, "test": 40}, seed=seed, tasks=tasks)
     data = {feature: FeatureData(
         MODALITIES[feature][0], MODALITIES[feature][1], {"extractor": feature, **(recipe or {})},
-        {clip.clip_id: rows_of(clip, feature, seed=1000 * seed + 10 * index + place)
+        {clip.clip_id: _moved(rows_of(clip, feature, seed=1000 * seed + 10 * index + place), shift.get(clip.group, 0))
          for index, clip in enumerate(clips)}) for place, feature in enumerate(features)}
-    return write_store(path, corpus=Corpus("made-up", tuple(tasks)), clips=clips, features=data)
+    about = Corpus(corpus, tuple(tasks), protocols=tuple(protocols))
+    return write_store(path, corpus=about, clips=clips, features=data)

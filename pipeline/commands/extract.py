@@ -21,6 +21,7 @@ from pipeline.errors import EXIT_CLIPS_FAILED
 @click.option("--detection", metavar="fast|balanced|dense", help="How thoroughly faces are sought.")
 @click.option("--face", metavar="largest|central|longest|gallery|speaking|all",
               help="Which face the face extractors follow.")
+@click.option("--gallery", metavar="FOLDER", help="With --face gallery: who is who; `faces cluster` makes it.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; by default one for each core.")
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Let the workers of a Dask cluster do the work.")
 @click.option("--shard", metavar="K/N", help="Only the K-th of N parts of the clips, for an array of jobs.")

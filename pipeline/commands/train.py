@@ -23,6 +23,10 @@ from pipeline.errors import UsageError
 @click.option("--dev-split", metavar="NAME", help="Split that chooses the epoch.  [default: dev]")
 @click.option("--test-split", metavar="NAME", help="Split scored once at the end.  [default: test]")
 @click.option("--dev-is-test", is_flag=True, help="Allow dev and test to be one split; the report says so.")
+@click.option("--folds", metavar="PROTOCOL", help="One network a fold: a protocol of the corpus, leave-one-group-out,"
+              " N-group-folds, random, or a CSV file with the columns group and fold.")
+@click.option("--normalise", type=click.Choice(["train", "speaker"]), help="Standardise by the training clips, or each"
+              " speaker by all own clips (transductive; the report says so).  [default: train]")
 @click.option("--class-weights", type=click.Choice(["none", "sqrt", "inverse"]), help="Weights of rare classes.")
 @click.option("--allow-leaks", is_flag=True, help="Train although a group stands in two splits; the report says so.")
 @click.option("--smoke", is_flag=True, help="One batch, to see that everything fits together.")
@@ -38,11 +42,12 @@ def command(stores: tuple[Path, ...], model: str | None, inputs: tuple[str, ...]
     \b
     python -m pipeline train --features cache/meld.h5
     python -m pipeline train --features cache/meld.h5 --model late --tasks emotion --seeds 5 --set hidden=256
+    python -m pipeline train --features cache/ravdess.h5 --folds leave-one-group-out --seeds 3
     """
     from pipeline import training
-    from pipeline.jobs import TrainConfig
     from pipeline.report import write_report
     from pipeline.terminal import TrainingProgress, show_metrics
+    from pipeline.train_config import TrainConfig
     with TrainingProgress() as progress:
         if resumed is not None:
             run = training.resume(resumed, progress=progress)

@@ -56,7 +56,8 @@ def _row(network: dict[str, Any]) -> tuple[str, ...]:
 def fetch(names: tuple[str, ...], models: tuple[str, ...]) -> int:
     """Fetch weights that are not here yet.
 
-    NAME is a network or an extractor; by default all are fetched. A fetch that was stopped goes on where it was.
+    NAME is a network or an extractor; by default all are fetched that a program may fetch. A fetch that was stopped
+    goes on where it was.
 
     \b
     python -m pipeline weights fetch
@@ -65,7 +66,13 @@ def fetch(names: tuple[str, ...], models: tuple[str, ...]) -> int:
     """
     from pipeline.catalogue import chosen, fetch_networks
     from pipeline.terminal import counting
+    from pipeline.weights import ByHand
     for network in chosen(names, models):
+        published = network.published
+        if isinstance(published, ByHand) and not names and not published.files():
+            click.echo(f"{network.name} is left out: download it by hand from {published.page} and put it at"
+                       f" {published.path}", err=True)
+            continue
         with counting(network.name) as report:
             path, = fetch_networks([network], lambda name: report)
         click.echo(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -10,8 +11,11 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from pipeline.errors import StoreError
-from pipeline.storage.layout import FAILURE_COLUMNS, STATUSES
+from pipeline.faces import COLUMNS
+from pipeline.packing import stored_clips
+from pipeline.storage.layout import FAILURE_COLUMNS, STATUSES, TIMES_KINDS, holds_identities
 from pipeline.store import FeatureStore
+from pipeline.tracks import face_features, read_faces, summarise_tracks
 
 COMMAND = ["python", "-m", "pipeline"]  # what every command line of this program begins with
 
@@ -23,8 +27,10 @@ def summarise(store: FeatureStore) -> dict[str, Any]:
         ``{"path", "dataset", "format_version", "created", "pipeline_version", "licence", "clips": count,
         "unpacked_shards": count, "splits": {split: count}, "tasks": {task: {class: count, "unlabelled": count}, or of
         a regression {"mean", "sd", "unlabelled"}}, "features": {name: {"modality", "row_shape", "done", "empty",
-        "failed", "missing", "rows", "megabytes", "weights", "fingerprint", "digest"}}, "failures": [{"clip", "feature",
-        "stage", "kind", "message"}], "requests": [the runs that made it, oldest first] or None where it is unknown}``.
+        "failed", "missing", "rows", "megabytes", "weights", "fingerprint", "digest", and of a feature of faces
+        "coverage": {split: share of its clips with a row, 0 to 1}}}, "identities": [features that tell people apart],
+        "failures": [{"clip", "feature", "stage", "kind", "message"}], "requests": [the runs that made it, oldest first]
+        or None where it is unknown}``.
     """
     failures = store.failure_columns()
     splits = Counter(np.asarray(store.encoded("split")).tolist())
@@ -36,6 +42,7 @@ def summarise(store: FeatureStore) -> dict[str, Any]:
         "splits": {split.decode("utf-8", "replace"): count for split, count in splits.items()},
         "tasks": {task.name: _label_counts(store, task.name, task.classes) for task in store.corpus.tasks},
         "features": {name: _feature_counts(store, name) for name in store.features},
+        "identities": [name for name in store.features if holds_identities(store.head(name))],
         "failures": [dict(zip(("clip", *FAILURE_COLUMNS[1:]), row, strict=True)) for row in zip(
             *(failures[name].tolist() for name in FAILURE_COLUMNS), strict=True)],
         "requests": store.requests or None,
@@ -60,12 +67,52 @@ def _feature_counts(store: FeatureStore, name: str) -> dict[str, Any]:
     return {"modality": head["modality"], "row_shape": list(head["row_shape"]),
             **dict(zip(STATUSES[1:] + STATUSES[:1], counts[1:] + counts[:1], strict=True)), "rows": head["num_rows"],
             "megabytes": round(size / 1e6, 3), "weights": " ".join(weights) or "none",
-            "fingerprint": head["fingerprint"], "digest": store.digest(name)}
+            "fingerprint": head["fingerprint"], "digest": store.digest(name),
+            **({"coverage": _coverage(store, name)} if head["modality"] == "face" else {})}
+
+
+def _coverage(store: FeatureStore, feature: str) -> dict[str, float]:
+    """Share of each split's clips, failed and missing ones among them, that have at least one row."""
+    splits, place = np.unique(np.asarray(store.encoded("split")), return_inverse=True)
+    seen = np.bincount(place, np.diff(store.offsets(feature)) > 0, len(splits)) / np.bincount(place)
+    return {split.decode("utf-8", "replace"): float(share) for split, share in zip(splits.tolist(), seen, strict=True)}
 
 
 def _weights(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     found = recipe.get("weights", [])
     return [record for record in found if isinstance(record, Mapping)] if isinstance(found, list) else []
+
+
+def describe_clip(store: FeatureStore, clip_id: str) -> dict[str, Any]:
+    """All that a store knows of one clip, in JSON's types.
+
+    Returns:
+        ``{"clip", "split", "speaker", "dialogue", "turn", "group", "text", "source", "start_seconds", "stop_seconds",
+        "labels": {task: class or value, null without one}, "features": {name: {"status", "rows", "times"}},
+        "failures": [{"feature", "stage", "kind", "message"}], "tracks": [{"number", "start_seconds", "stop_seconds",
+        "num_rows", "height_pixels", "probability", "speaking"}]}``; no ``"tracks"`` without a feature of faces.
+
+    Raises:
+        StoreError: no such clip.
+    """
+    place = store.place(clip_id)
+    clip = stored_clips(store)[place]
+    failures = store.failure_columns()
+    found: dict[str, Any] = {
+        "clip": clip.clip_id, "split": clip.split, "speaker": clip.speaker, "dialogue": clip.dialogue,
+        "turn": clip.turn, "group": clip.group, "text": clip.text,
+        "source": None if clip.source is None else str(clip.source),
+        "start_seconds": clip.start_seconds, "stop_seconds": clip.stop_seconds,
+        "labels": {task.name: clip.labels.get(task.name) for task in store.corpus.tasks},
+        "features": {name: {"status": str(store.status(name)[place]), "rows": int(np.diff(store.offsets(name))[place]),
+                            "times": TIMES_KINDS[store.times_kinds(name)[place]]} for name in store.features},
+        "failures": [dict(zip(FAILURE_COLUMNS[1:], row, strict=True)) for failed, *row in zip(
+            *(failures[name].tolist() for name in FAILURE_COLUMNS), strict=True) if failed == clip_id],
+    }
+    if any(store.head(name)["columns"] == COLUMNS for name in store.features):
+        faces = read_faces(store, place, *face_features(store))
+        found["tracks"] = [dataclasses.asdict(track) for track in summarise_tracks(faces)]
+    return found
 
 
 def recipes(store: FeatureStore) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.clip import Corpus, Task
+from pipeline.clip import Corpus, Protocol, Task
 from pipeline.storage.columns import Column
 from pipeline.curation.contents import NO_FILE, Choice, RawColumn, StoreContents, gather_column, gather_feature
 from pipeline.errors import StoreError, UsageError
@@ -85,8 +85,8 @@ def merge(inputs: Sequence[Path], out: Path, *,
     Raises:
         UsageError: fewer than two inputs, one named twice, or ``out`` is there and no input.
         StoreError: an input cannot be read or is damaged; the inputs contradict each other (a clip's words, times,
-            split, labels or file, a feature's recipe, a task's classes, the corpus, finished rows of one cell); or
-            ``out`` cannot be written.
+            split, labels or file, a feature's recipe, a task's classes, a protocol, the corpus, finished rows of one
+            cell); or ``out`` cannot be written.
     """
     if len({path.resolve() for path in inputs}) < max(2, len(inputs)):
         raise UsageError("merge joins at least two stores, each named once")
@@ -117,6 +117,7 @@ class _Merge:
     def _join_corpora(self) -> Corpus:
         first = self.files[0]
         tasks: dict[str, tuple[StoreContents, Task]] = {}
+        protocols: dict[str, tuple[StoreContents, Protocol]] = {}
         for file in self.files:
             for name in ("name", "licence", "terms_url", "redistribute", "citation"):
                 one, other = getattr(first.corpus, name), getattr(file.corpus, name)
@@ -128,7 +129,13 @@ class _Merge:
                 if before != task:
                     self.conflicts.add("clip", f"task {task.name}: it is {_described(before)} in {known.path} and"
                                                f" {_described(task)} in {file.path}")
-        return replace(first.corpus, tasks=tuple(task for _, task in tasks.values()))
+            for protocol in file.corpus.protocols:
+                source, earlier = protocols.setdefault(protocol.name, (file, protocol))
+                if earlier != protocol:
+                    self.conflicts.add("clip", f"protocol {protocol.name}: {file.path} divides the clips otherwise than"
+                                               f" {source.path}, or says something else of it")
+        return replace(first.corpus, tasks=tuple(task for _, task in tasks.values()),
+                       protocols=tuple(protocol for _, protocol in protocols.values()))
 
     def _join_clips(self) -> dict[str, Column]:
         columns: dict[str, Column] = {}

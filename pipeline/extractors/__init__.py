@@ -7,7 +7,7 @@ for a clip must not depend, to the byte on one machine, on which other clips sta
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -31,6 +31,7 @@ class Extractor(ABC):
         dtype: type of the stored rows, ``"float32"`` or ``"uint8"`` (pixels).
         columns: names of the columns where a row mixes quantities; empty otherwise.
         trainable_input: False for features that serve other extractors and not a model.
+        identity: True where rows tell who a person is; files that hold such rows are their owner's alone to read.
     """
 
     version: ClassVar[int] = 1
@@ -38,6 +39,7 @@ class Extractor(ABC):
     dtype: ClassVar[Literal["float32", "uint8"]] = "float32"
     columns: ClassVar[tuple[str, ...]] = ()
     trainable_input: ClassVar[bool] = True
+    identity: ClassVar[bool] = False
 
     @dataclass(frozen=True)
     class Config:
@@ -54,6 +56,16 @@ class Extractor(ABC):
     @abstractmethod
     def needs(self) -> Needs:
         """What each clip's media must hold."""
+
+    def check_upstream(self, fingerprints: Mapping[str, str]) -> None:
+        """Refuse to be made from features that do not fit what the settings name; most fit any.
+
+        Args:
+            fingerprints: of the features in :attr:`needs`, by name.
+
+        Raises:
+            UsageError: one does not fit.
+        """
 
     def second_look(self, media: Media) -> tuple[FrameRequest, ...]:
         """Frames that are wanted beside :attr:`needs` now that the features which this one is made from are known.

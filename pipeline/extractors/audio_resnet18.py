@@ -1,16 +1,19 @@
-"""ResNet-18 on patches of the log-mel spectrogram: one 512-d row a patch."""
+"""ResNet-18 on patches of the log-mel spectrogram: one 512-d row a patch; any ResNet-18's weights may be given."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from pipeline import weights
+from pipeline.checkpoints import backbone_state, load_backbone
 from pipeline.config import setting
 from pipeline.devices import DtypeChoice
 from pipeline.extractors import Extractor
@@ -23,13 +26,20 @@ from pipeline.windows import Snippets
 MEAN = (0.485, 0.456, 0.406)
 SD = (0.229, 0.224, 0.225)
 MEL = MelSettings()
+NUM_PARTS = 6
+CLASSIFIER = "fc"  # of torchvision's network; left out as a matter of course
 RANGE_DB = (-80.0, 0.0)  # shown as black to white; quiet room noise lies near the lower end
 
 
 class AudioResnet18(Extractor):
     """Patches of about a second, scaled to a square grey picture, through ResNet-18 up to its spatial average.
 
-    As few patches as cover the clip, spread evenly from its first window to its last, overlapping as that needs.
+    As few patches as cover the clip, spread evenly from its first window to its last, overlapping as that needs; or, as
+    Mocanu, Tapu and Zaharia (2023) have it, six equal parts of the clip, each a patch.
+
+    A checkpoint of another ResNet-18 may be given, as training scripts leave them (:func:`load_backbone`), with a first
+    convolution for pictures of three channels or of one. Layers that no ResNet-18 has are dropped, which the record of
+    the weights says.
     """
 
     modality = "audio"
@@ -37,6 +47,8 @@ class AudioResnet18(Extractor):
     @dataclass(frozen=True)
     class Config(Extractor.Config):
         weights: str = setting("pretrained", "pretrained, random, a weight file, or a folder that holds it")
+        patches: Literal["cover", "six_parts"] = setting(
+            "cover", "cover: as few patches of patch_windows as cover the clip; six_parts: the clip in six equal parts")
         patch_windows: int = setting(96, "10 ms windows per patch: 0.96 s, about four syllables")
         most: int = setting(32, "the greatest number of patches of a clip")
         side: int = setting(128, "height and width in pixels that a patch is scaled to")
@@ -62,14 +74,27 @@ class AudioResnet18(Extractor):
 
     @property
     def weights(self) -> tuple[weights.WeightsRecord, ...]:
-        return (weights_record("resnet18", self.config.weights, weights.RESNET18),)
+        record = weights_record("resnet18", self.config.weights, weights.RESNET18)
+        if record.source == "file":
+            _, dropped = _load(weights.locate(self.config.weights, weights.RESNET18))
+            others = sorted({name.split(".")[0] for name in dropped} - {CLASSIFIER})
+            record = replace(record, name=f"{record.name} without {', '.join(others)}") if others else record
+        return (record,)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that count in the layout of patches that is set."""
+        settings = super().settings()
+        unused = ("patches",) if self.config.patches == "cover" else ("patch_windows", "most")
+        return {name: value for name, value in settings.items() if name not in unused}
 
     @cached_property
     def network(self) -> torch.nn.Module:
-        """ResNet-18 without its classifier: (B, 3, side, side) → (B, 512)."""
-        from torchvision.models import resnet18
-        network = build(resnet18, self.config.weights, weights.RESNET18)
-        network.fc = torch.nn.Identity()
+        """ResNet-18 without its classifier: (B, 1 or 3, side, side) → (B, 512)."""
+        if self.config.weights == "random":
+            network = build(_trunk, "random", weights.RESNET18)
+        else:
+            network, _ = _load(weights.locate(self.config.weights, weights.RESNET18))
+            network.eval().requires_grad_(False)
         return optimised(network, dtype=self.compute_dtype, device=self.device)
 
     def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
@@ -77,33 +102,87 @@ class AudioResnet18(Extractor):
 
     def _extract_one(self, clip: Media) -> FeatureSequence:
         assert clip.waveform is not None
-        levels = log_mel(clip.waveform, MEL)
-        if not len(levels):
+        if not len(clip.waveform):
             return FeatureSequence.empty(self.row_shape)
-        size = self.config.patch_windows
-        spans = Snippets("spread", size=size, most=min(self.config.most, -(-len(levels) // size))).spans(len(levels))
-        window_times = frame_times(len(levels), MEL)
-        times = np.stack([window_times[spans[:, 0], 0], window_times[np.minimum(spans[:, 1], len(levels)) - 1, 1]], 1)
-        pictures = torch.from_numpy(self._patches(levels, spans))
+        pictures, times = self._six_parts(clip.waveform) if self.config.patches == "six_parts" \
+            else self._cover(clip.waveform)
         rows = []
         with torch.inference_mode():
             for start in range(0, len(pictures), self.config.batch_size):
-                rows.append(self.network(self._as_input(pictures[start:start + self.config.batch_size])).float().cpu())
+                inputs = self._as_input(pictures[start:start + self.config.batch_size])
+                rows.append(self.network(inputs).float().cpu())
         end = np.float32(len(clip.waveform) / SAMPLE_RATE_HZ)
         return FeatureSequence(torch.cat(rows).numpy(), np.minimum(times, end))
 
+    def _cover(self, waveform: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+        """Pictures (N, 1, side, side) of patches that cover the clip, and their times (N, 2)."""
+        levels, size = log_mel(waveform, MEL), self.config.patch_windows
+        spans = Snippets("spread", size=size, most=min(self.config.most, -(-len(levels) // size))).spans(len(levels))
+        window_times = frame_times(len(levels), MEL)
+        times = np.stack([window_times[spans[:, 0], 0], window_times[np.minimum(spans[:, 1], len(levels)) - 1, 1]], 1)
+        return self._picture(torch.from_numpy(self._patches(levels, spans))), times
+
+    def _six_parts(self, waveform: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+        """Pictures (6, 1, side, side) of the sixths of the clip, and their times (6, 2).
+
+        Each part is cut before its spectrogram is made, so that no window hears the next part; of a clip of fewer
+        samples than parts some are heard twice.
+        """
+        edges = np.arange(NUM_PARTS + 1) * len(waveform) / NUM_PARTS
+        pictures = []
+        for start, stop in zip(edges[:-1].astype(int), edges[1:], strict=True):
+            levels = log_mel(waveform[start:max(int(stop), start + 1)], MEL)
+            pictures.append(self._picture(torch.from_numpy(_scaled(levels).T[None].copy())))
+        times = np.stack([edges[:-1], edges[1:]], 1) / SAMPLE_RATE_HZ
+        return torch.cat(pictures), times.astype(np.float32)
+
     def _patches(self, levels: np.ndarray, spans: np.ndarray) -> np.ndarray:
         """Patches in [0, 1], float32 (N, bands, patch_windows); a clip shorter than one is filled with silence."""
-        low, high = RANGE_DB
         patches = np.zeros((len(spans), levels.shape[1], self.config.patch_windows), np.float32)
         for patch, (start, stop) in zip(patches, spans, strict=True):
-            scaled = np.clip((levels[start:stop] - low) / (high - low), 0, 1)
-            patch[:, :len(scaled)] = scaled.T
+            part = _scaled(levels[start:stop])
+            patch[:, :len(part)] = part.T
         return patches
 
-    def _as_input(self, patches: torch.Tensor) -> torch.Tensor:
-        """(N, bands, windows) → (N, 3, side, side), normalised as the network was trained."""
+    def _picture(self, patches: torch.Tensor) -> torch.Tensor:
+        """(N, bands, windows) in [0, 1] → (N, 1, side, side)."""
         side = self.config.side
-        pictures = functional.interpolate(patches[:, None], (side, side), mode="bilinear", align_corners=False)
-        mean, sd = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(SD).view(1, 3, 1, 1)
-        return ((pictures - mean) / sd).to(self.device, getattr(torch, self.compute_dtype))
+        return functional.interpolate(patches[:, None], (side, side), mode="bilinear", align_corners=False)
+
+    def _as_input(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, 1, side, side) → (N, 1 or 3, side, side), normalised as the network was trained.
+
+        A network for one channel gets the mean of the three constants, the usual way to make a grey network of one that
+        was trained in colour.
+        """
+        mean, sd = torch.tensor(MEAN), torch.tensor(SD)
+        if self.network.get_parameter("conv1.weight").shape[1] == 1:
+            mean, sd = mean.mean(0, keepdim=True), sd.mean(0, keepdim=True)
+        inputs = (pictures - mean.view(1, -1, 1, 1)) / sd.view(1, -1, 1, 1)
+        return inputs.to(self.device, getattr(torch, self.compute_dtype))
+
+
+def _scaled(levels: np.ndarray) -> np.ndarray:
+    """Decibels of ``RANGE_DB`` as black to white, in [0, 1]."""
+    low, high = RANGE_DB
+    return np.clip((levels - low) / (high - low), 0, 1)
+
+
+def _trunk() -> torch.nn.Module:
+    from torchvision.models import resnet18
+    network: torch.nn.Module = resnet18()
+    network.fc = torch.nn.Identity()
+    return network
+
+
+def _load(path: Path) -> tuple[torch.nn.Module, tuple[str, ...]]:
+    """ResNet-18 from a checkpoint, and the names of the weights that were dropped.
+
+    Raises:
+        WeightsError: the checkpoint holds no ResNet-18 for pictures of one or three channels.
+    """
+    network = _trunk()
+    first = backbone_state(path, network).get("conv1.weight")
+    if isinstance(first, torch.Tensor) and tuple(first.shape[1:2]) == (1,):
+        network.conv1 = torch.nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+    return load_backbone(network, path)

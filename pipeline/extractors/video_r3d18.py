@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
-from pipeline.snippets import RATE_HZ, SIDE, R3D18Extractor, SnippetConfig, snippet_times
+from pipeline.snippets import RATE_HZ, SIDE, R3D18Extractor, SnippetConfig, snippet_rows, snippet_times
 
 
 class VideoR3d18(R3D18Extractor):
@@ -37,6 +35,5 @@ class VideoR3d18(R3D18Extractor):
         if not len(frames):
             return FeatureSequence.empty(self.row_shape)
         spans = self.config.layout.spans(frames.num_frames)
-        rows = np.stack([frames.at(np.arange(start, stop)) for start, stop in spans])
-        values = self.network(frames.take(slice(None)), rows, batch_size=self.config.batch_size)
+        values = self.network(frames.take(slice(None)), snippet_rows(frames, spans), batch_size=self.config.batch_size)
         return FeatureSequence(values, clip.cut(snippet_times(spans, frames.num_frames)))

@@ -24,7 +24,7 @@ from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan
 from pipeline.running.scheduling import Todo, part_of, predicted_cost
 from pipeline.store import FeatureStore
 
-SHARED = ("weights", "detection", "face")  # settings that several extractors have by the same name
+SHARED = ("weights", "detection", "face", "gallery")  # settings that several extractors have by the same name
 DEFAULT_EXTRACTORS = ("text_bert", "audio_resnet18", "face_r3d18")
 
 
@@ -36,6 +36,7 @@ class ExtractConfig:
     detection: str | None = setting(None, "how thoroughly faces are sought: fast, balanced or dense")
     face: str | None = setting(None, "which face the face extractors follow: largest, central, longest, gallery,"
                                      " speaking or all")
+    gallery: str | None = setting(None, "with face gallery: the folder of the gallery of faces")
     jobs: int = setting(0, "worker processes; 0: one for each core, or for each GPU", machine=True)
     device: str = setting("auto", "auto, cpu, cuda (all GPUs) or cuda:N", machine=True)
     scheduler: str | None = setting(None, "address of a Dask scheduler whose workers do the work", machine=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-PRIVATE = 0o600  # mode of files that hold identities of people
+PRIVATE, PRIVATE_FOLDER = 0o600, 0o700  # modes of what holds identities of people
 
 
 class Output:

@@ -25,11 +25,12 @@ from torch.utils.data import DataLoader, Dataset
 from models.intermediate import Intermediate
 from pipeline.batch import Batch
 from pipeline.clip import Clip, Corpus, Task
-from pipeline.jobs import Job, TrainConfig, prepare
+from pipeline.jobs import Job, prepare
 from pipeline.joined import open_stores
 from pipeline.media import FeatureSequence
 from pipeline.packing import FeatureData, write_store
-from pipeline.training import TrainingState, training_epoch, training_step
+from pipeline.train_config import TrainConfig
+from pipeline.training_loop import TrainingState, training_epoch, training_step
 
 WIDTHS = {"text_bert": ("text", 768, 12), "audio_resnet18": ("audio", 512, 4), "face_r3d18": ("face", 512, 6)}
 TASKS = (Task("emotion", tuple("abcdefg")), Task("sentiment", tuple("xyz")))

@@ -11,10 +11,14 @@ import pytest
 from pipeline.cli import main
 from pipeline.clip import Clip, Corpus, Task
 from pipeline.errors import StoreError
-from pipeline.curation.inspection import command_lines, printable, recipe_lines, recipes, shown, summarise
+from pipeline.curation.inspection import (
+    command_lines, describe_clip, printable, recipe_lines, recipes, shown, summarise,
+)
 from pipeline.media import FeatureSequence
 from pipeline.packing import Cell, Failure, FeatureData, write_store
 from pipeline.store import FeatureStore
+from tests.identity_stores import make_identities
+from tests.test_tracks import face_store
 
 CORPUS = Corpus("toy", (Task("mood", ("glad", "sad")), Task("level", value_range=(0.0, 1.0)),
                         Task("none", value_range=(0.0, 1.0))), "CC0")
@@ -47,8 +51,62 @@ def test_a_summary_counts_everything(store: FeatureStore) -> None:
                                     "message": "no picture"}]
 
 
+def test_coverage_is_the_share_of_clips_with_a_face_by_split(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = {"train/a": Cell.of(FeatureSequence(np.ones((3, 5), np.float32), np.zeros((3, 2), np.float32))),
+             "train/c": Cell.of(FeatureSequence.empty((5,))), "dev/b": Cell.failed(Failure("decode", "passing", "no"))}
+    clips = [*CLIPS, Clip("train/d", split="train")]
+    path = write_store(tmp_path / "a.h5", corpus=CORPUS, clips=clips, features={
+        "face_x": FeatureData("face", (5,), cells=cells), "other": FeatureData("video", (5,), cells=cells)})
+    features = summarise(FeatureStore(path))["features"]
+    assert features["face_x"]["coverage"] == {"train": pytest.approx(1 / 3), "dev": 0}
+    assert "coverage" not in features["other"]
+    assert main(["inspect", str(path)]) == 0
+    shown_text = capsys.readouterr().out
+    assert "Clips with a face, %" in shown_text and "33.3" in shown_text
+    empty = write_store(tmp_path / "b.h5", corpus=CORPUS, clips=[], features={"face_x": FeatureData("face", (5,))})
+    assert summarise(FeatureStore(empty))["features"]["face_x"]["coverage"] == {}
+    assert main(["inspect", str(empty)]) == 0
+
+
 def test_a_summary_is_json(store: FeatureStore) -> None:
     assert json.loads(json.dumps(summarise(store))) == summarise(store)
+
+
+def test_a_clip_is_described_with_its_labels_rows_failures_and_faces(tmp_path: Path, store: FeatureStore) -> None:
+    found = describe_clip(face_store(tmp_path / "faces.h5"), "train/two")
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["clip"], found["split"], found["labels"]) == ("train/two", "train", {"mood": "glad"})
+    assert found["features"]["faces"] == {"status": "done", "rows": 4, "times": "measured"}
+    assert [(track["number"], track["num_rows"]) for track in found["tracks"]] == [(0, 2), (1, 2)]
+    assert found["tracks"][1]["speaking"] == pytest.approx(0.85)
+    failed = describe_clip(store, "dev/b")
+    assert failed["failures"] == [{"feature": "wide", "stage": "decode", "kind": "passing", "message": "no picture"}]
+    assert failed["labels"] == {"mood": None, "level": None, "none": None} and "tracks" not in failed
+    assert failed["features"]["wide"]["status"] == "failed" and failed["source"] is None
+    with pytest.raises(StoreError, match="has no clip 'dev/x'; ids look like train/a"):
+        describe_clip(store, "dev/x")
+
+
+def test_the_command_shows_a_clip_in_tables_or_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = face_store(tmp_path / "faces.h5").path
+    assert main(["inspect", str(path), "--clip", "train/two"]) == 0
+    out = capsys.readouterr().out
+    assert all(words in out for words in ("train/two", "glad", "speaking", "0.85", "50 px"))
+    assert main(["inspect", str(path), "--clip", "test/one"]) == 0
+    out = capsys.readouterr().out
+    assert all(words in out for words in ("anna", "unlabelled", "unknown", "missing"))
+    assert main(["inspect", str(path), "--clip", "test/one", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == describe_clip(FeatureStore(path), "test/one")
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--draw", "a.png"], "--draw draws one clip: say which with --clip ID"),
+    (["--clip", "dev/b", "--recipe"], "--recipe is of a whole store and --clip of one clip")])
+def test_options_that_contradict_are_usage_errors(store: FeatureStore, capsys: pytest.CaptureFixture[str],
+                                                  options: list[str], message: str) -> None:
+    assert main(["inspect", str(store.path), *options]) == 2
+    assert message in capsys.readouterr().err
 
 
 RECIPE = {
@@ -124,3 +182,10 @@ def test_the_commands_print_what_the_functions_give(made: Path, store: FeatureSt
     assert main(["inspect", "--json", str(store.path)]) == 0
     assert json.loads(capsys.readouterr().out) == summarise(store)
     assert main(["reproduce", str(store.path)]) == 1 and "does not say" in capsys.readouterr().err
+
+
+def test_a_store_with_identities_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make_identities(tmp_path / "people.h5", [["anna"]])
+    assert summarise(FeatureStore(path))["identities"] == ["face_identity"]
+    assert main(["inspect", str(path)]) == 0
+    assert "holds identities of people (face_identity); only its owner may read it" in capsys.readouterr().out

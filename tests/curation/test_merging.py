@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
-from pipeline.clip import Clip, Corpus, Task
+from pipeline.clip import Clip, Corpus, Fold, Protocol, Task
 from pipeline.datasets.manifest import Manifest
 from pipeline.errors import StoreError, UsageError
 from pipeline.extraction import ExtractConfig, extract
@@ -164,6 +164,18 @@ def test_finished_rows_that_differ_are_refused(tmp_path: Path) -> None:
 def test_other_corpora_and_tasks_are_refused(tmp_path: Path, corpus: Corpus, found: str) -> None:
     with pytest.raises(StoreError, match=found):
         merge([make(tmp_path / "a.h5", [0]), make(tmp_path / "b.h5", [1], corpus=corpus)], tmp_path / "c.h5")
+
+
+def test_protocols_of_all_stores_are_kept_and_one_that_is_told_in_two_ways_is_refused(tmp_path: Path) -> None:
+    actors, halves = (Protocol(name, (Fold("1", ("a",), ("b",)), Fold("2", ("b",), ("a",))), "Doe (2020)", "small")
+                      for name in ("actors", "halves"))
+    one = make(tmp_path / "a.h5", [0], corpus=dataclasses.replace(CORPUS, protocols=(actors,)))
+    two = make(tmp_path / "b.h5", [1], corpus=dataclasses.replace(CORPUS, protocols=(halves, actors)))
+    assert FeatureStore(merge([one, two], tmp_path / "c.h5").path).corpus.protocols == (actors, halves)
+    other = dataclasses.replace(actors, folds=actors.folds[:1])
+    three = make(tmp_path / "d.h5", [2], corpus=dataclasses.replace(CORPUS, protocols=(other,)))
+    with pytest.raises(StoreError, match="protocol actors: .*d.h5 divides the clips otherwise than .*a.h5"):
+        merge([one, three], tmp_path / "e.h5")
 
 
 def test_many_conflicts_are_counted_and_some_are_shown(tmp_path: Path) -> None:

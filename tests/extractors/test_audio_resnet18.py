@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torchvision.models import ResNet18_Weights, resnet18
 
 from pipeline import weights
+from pipeline.errors import WeightsError
 from pipeline.extractors.audio_resnet18 import MEAN, SD, AudioResnet18
 from pipeline.media import FeatureSequence, Media
 from pipeline.networks import build
@@ -76,3 +78,89 @@ def test_silence_and_sound_differ(extractor: AudioResnet18) -> None:
 def test_a_count_below_one_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is at least 1, found 0"):
         AudioResnet18.Config(**{name: 0})
+
+
+def six_parts(**settings: Any) -> AudioResnet18:
+    return AudioResnet18(AudioResnet18.Config(weights="random", dtype="float32", side=32, patches="six_parts",
+                                              **settings))
+
+
+@pytest.mark.parametrize("num_samples", [1, 5, 4000, 59_999, 160_000])
+def test_six_equal_parts_give_six_rows_of_512(num_samples: int) -> None:
+    wave = np.random.default_rng(0).normal(0, 0.1, num_samples).astype(np.float32)
+    found, = six_parts().extract([Media("a", waveform=wave, duration_seconds=num_samples / 16_000)])
+    edges = np.arange(7) * num_samples / 6 / 16_000
+    assert found.values.shape == (6, 512)
+    np.testing.assert_allclose(found.times, np.stack([edges[:-1], edges[1:]], 1), atol=1e-6)
+
+
+def test_a_part_hears_its_own_sixth_of_the_clip_and_no_more() -> None:
+    extractor, wave = six_parts(), np.zeros(48_000, np.float32)
+    silence, = extractor.extract([Media("a", waveform=wave, duration_seconds=3)])
+    wave[16_000:24_000] = np.random.default_rng(0).normal(0, 0.1, 8000)
+    heard, = extractor.extract([Media("a", waveform=wave, duration_seconds=3)])
+    changed = np.abs(heard.values - silence.values).max(1) > 1e-3
+    assert changed.tolist() == [False, False, True, False, False, False]
+
+
+def test_spectra_are_of_a_few_hundredths_of_a_second_never_of_the_whole_clip() -> None:
+    """One Fourier transform of a whole clip (190,000 points) cannot tell which of two tones came first."""
+    extractor, times = six_parts(), np.arange(48_000) / 16_000
+    rising = np.sin(2 * np.pi * np.where(times % 0.5 < 0.25, 300, 3000) * times).astype(np.float32)
+    falling = np.sin(2 * np.pi * np.where(times % 0.5 < 0.25, 3000, 300) * times).astype(np.float32)
+    pictures = [extractor._six_parts(wave)[0][2, 0].numpy() for wave in (rising, falling)]
+    assert np.abs(pictures[0] - pictures[1]).max() > 0.5
+    low, high = pictures[0][:12], pictures[0][16:]
+    assert low[:, :12].max() > low[:, 20:].max() + 0.2 and high[:, 20:].max() > high[:, :12].max() + 0.2
+
+
+def test_settings_hold_what_counts_in_the_layout_that_is_set() -> None:
+    assert {"patch_windows", "most"} <= AudioResnet18().settings().keys()
+    assert "patches" not in AudioResnet18().settings(), "stores of before this setting stay what they are"
+    settings = six_parts(most=9).settings()
+    assert settings["patches"] == "six_parts" and not {"patch_windows", "most"} & settings.keys()
+
+
+def checkpoint(path: Path, *, channels: int = 3, prefix: str = "", **others: torch.Tensor) -> Path:
+    """A ResNet-18 as a training script leaves it."""
+    network = weights.seeded(resnet18, 7)
+    state = {prefix + name: value for name, value in network.state_dict().items()}
+    state[f"{prefix}conv1.weight"] = state[f"{prefix}conv1.weight"][:, :channels].clone()
+    torch.save({"state_dict": {**state, **others}, "epoch": 3}, path)
+    return path
+
+
+@pytest.mark.parametrize(("channels", "prefix"), [(3, ""), (3, "module."), (1, "backbone."), (1, "")])
+def test_any_checkpoint_of_a_resnet18_is_taken(tmp_path: Path, channels: int, prefix: str) -> None:
+    path = checkpoint(tmp_path / "audio.pth", channels=channels, prefix=prefix)
+    extractor = AudioResnet18(AudioResnet18.Config(weights=str(path), dtype="float32", side=64))
+    found = extract(extractor, 0.9).values
+    network = weights.seeded(resnet18, 7).eval()
+    network.fc = torch.nn.Identity()
+    patch = torch.from_numpy(extractor._cover(media(0.9).waveform)[0].numpy())  # type: ignore[arg-type]
+    if channels == 1:
+        network.conv1.weight = torch.nn.Parameter(network.conv1.weight[:, :1])
+        inputs = (patch - np.mean(MEAN)) / np.mean(SD)
+    else:
+        inputs = (patch - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(SD).view(3, 1, 1)
+    with torch.inference_mode():
+        expected = network(inputs.float()).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    assert extractor.weights[0].name == "audio.pth" and extractor.weights[0].source == "file"
+    assert not any(module.training for module in extractor.network.modules())
+
+
+def test_layers_that_are_dropped_are_said_in_the_record(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "audio.pth", **{"head.0.weight": torch.zeros(2), "speaker.bias": torch.zeros(1)})
+    extractor = AudioResnet18(AudioResnet18.Config(weights=str(path), dtype="float32", side=64))
+    assert extractor.weights[0].name == "audio.pth without head, speaker"
+    assert extract(extractor, 0.9).values.shape == (1, 512)
+
+
+@pytest.mark.parametrize(("others", "message"), [
+    ({"conv1.weight": torch.zeros(64, 2, 7, 7)}, "size mismatch for conv1.weight"),
+    ({"layer4.1.bn2.bias": torch.zeros(9)}, "size mismatch for layer4.1.bn2.bias")])
+def test_weights_of_a_wrong_shape_are_refused(tmp_path: Path, others: dict[str, torch.Tensor], message: str) -> None:
+    path = checkpoint(tmp_path / "audio.pth", **others)
+    with pytest.raises(WeightsError, match=f"audio.pth does not hold weights of ResNet .*{message}"):
+        AudioResnet18(AudioResnet18.Config(weights=str(path))).weights

@@ -8,7 +8,11 @@ import torch
 from skimage.data import astronaut
 from skimage.transform import SimilarityTransform, estimate_transform, resize, warp
 
-from pipeline.faces.alignment import EXPRESSION_CROP, FIVE_POINTS, CropRecipe, align, similarity
+from pipeline.faces import COLUMNS
+from pipeline.faces.alignment import (
+    EXPRESSION_CROP, FIVE_POINT_CROP, FIVE_POINTS, IDENTITY_CROP, RECIPES, SPEAKER_CROP, CropRecipe, Recipe, align, cut,
+    landmarks_of, resized, similarity,
+)
 from pipeline.faces.mtcnn import FaceDetector
 
 # Landmarks of scikit-image's astronaut as facenet-pytorch's MTCNN gives them, pixels of the 512×512 picture.
@@ -116,3 +120,73 @@ def test_landmarks_that_are_one_point_give_one_colour() -> None:
     crop = align(resize(astronaut(), (64, 64), preserve_range=True).astype(np.uint8), np.full((5, 2), 30.0),
                  EXPRESSION_CROP, 16)
     assert len(np.unique(crop.reshape(-1, 3), axis=0)) == 1
+
+
+def face_row(points: np.ndarray = ASTRONAUT, box: tuple[float, ...] = (180.0, 60.0, 260.0, 170.0)) -> np.ndarray:
+    return np.array([0, *box, 0.99, *points.ravel()], np.float32)
+
+
+def ramps(height: int = 200, width: int = 240) -> np.ndarray:
+    """A picture whose red is x and whose green is y."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[..., 0], picture[..., 1] = np.arange(width), np.arange(height)[:, None]
+    return picture
+
+
+def corners(crop: np.ndarray) -> list[list[int]]:
+    return [crop[place, place, :2].astype(int).tolist() for place in (0, -1)]
+
+
+@pytest.mark.parametrize("side", [112, 224])
+def test_the_recognition_crop_is_the_standard_template(side: int) -> None:
+    np.testing.assert_allclose(FIVE_POINT_CROP.template, FIVE_POINTS)
+    crop = cut(ramps(300, 250), face_row(FIVE_POINTS * side + [10, 20]), FIVE_POINT_CROP, side)
+    assert corners(crop) == [[10, 20], [9 + side, 19 + side]]
+
+
+def test_a_stretched_box_crop_is_facenets_own() -> None:
+    from facenet_pytorch.models.utils.detect_face import extract_face
+    from PIL import Image
+    for box in ((150.0, 37.0, 296.0, 183.0), (150.0, 30.0, 296.0, 322.0)):  # it cuts at whole pixels
+        expected = extract_face(Image.fromarray(astronaut()), np.array(box), 160, 14).permute(1, 2, 0).numpy()
+        found = cut(astronaut(), face_row(box=box), IDENTITY_CROP, 160).astype(float)
+        assert np.abs(found - expected).mean() < 3
+
+
+def test_a_speakers_crop_is_a_square_with_more_below() -> None:
+    # TalkNet: half the box's longer side is bs = 50; 1.4·bs to each side of the middle, bs above, 1.8·bs below.
+    crop = cut(ramps(), face_row(box=(80, 60, 160, 160)), SPEAKER_CROP, 140)
+    assert corners(crop) == [[50, 60], [189, 199]]
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
+def test_every_recipe_has_its_name_and_cuts_a_face_of_any_place_and_size(recipe: Recipe) -> None:
+    assert RECIPES[recipe.name] is recipe
+    for size, corner in ((1e-3, 50.0), (3, -40.0), (50, 230.0), (4000, -100.0), (1e12, 0.0), (1.0, 1e12)):
+        face = face_row(FIVE_POINTS * size + corner, (corner, corner, corner + size, corner + size))
+        crop = cut(ramps(), face, recipe, 16)
+        assert crop.shape == (16, 16, 3) and crop.dtype == np.uint8
+
+
+def test_a_crop_cut_from_the_smaller_picture_is_the_same_crop() -> None:
+    smaller = resize(astronaut(), (256, 256), preserve_range=True, anti_aliasing=True).round().astype(np.uint8)
+    face = resized(face_row()[None], np.array([0.5, 0.5]))[0]
+    for recipe in RECIPES.values():
+        whole, half = (cut(picture, row, recipe, 40).astype(float) for picture, row in (
+            (astronaut(), face_row()), (smaller, face)))
+        assert np.abs(whole - half).mean() < 4
+
+
+def test_faces_are_resized_in_both_directions_and_keep_track_and_probability() -> None:
+    rows = face_row()[None]
+    found = resized(rows, np.array([2.0, 3.0]))
+    np.testing.assert_allclose(found[0, [1, 2, 3, 4]], rows[0, [1, 2, 3, 4]] * [2, 3, 2, 3])
+    np.testing.assert_allclose(landmarks_of(found)[0], ASTRONAUT * [2, 3], rtol=1e-6)
+    assert found[0, [0, 5]].tolist() == rows[0, [0, 5]].tolist() and rows.shape == (1, len(COLUMNS))
+    assert rows[0, 1] == 180, "what was given is left alone"
+
+
+def test_the_side_of_a_place_is_what_a_crop_covers() -> None:
+    assert FIVE_POINT_CROP.place(face_row(FIVE_POINTS * 80)).side == pytest.approx(80)
+    assert SPEAKER_CROP.place(face_row(box=(80, 60, 160, 160))).side == pytest.approx(140)
+    assert IDENTITY_CROP.place(face_row(box=(0, 0, 146, 73))).side == pytest.approx(160)

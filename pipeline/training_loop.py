@@ -1,0 +1,228 @@
+"""Training one network: the loop, in one sitting; what changes in it lies on disk after every epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from models import Model
+from pipeline.batch import Batch
+from pipeline.errors import TrainingError
+from pipeline.evaluation import decide, in_units, outputs_of
+from pipeline.joined import is_labelled
+from pipeline.jobs import Job
+from pipeline.metric_losses import MetricLoss, metric_loss
+from pipeline.metrics import LOWER_IS_BETTER, score
+from pipeline.runs import append_history, load_tensors, read_history, save_tensors, write_history
+
+
+class Progress(Protocol):
+    """Told how training goes on."""
+
+    def on_start(self, plan: Mapping[str, Any]) -> None:
+        """What will be done, as ``config.json`` holds it: inputs, tasks, splits, notes."""
+
+    def on_fold(self, name: str, number: int, num_folds: int) -> None:
+        """Before each fold, counted from 1, of a run by folds."""
+
+    def on_epoch(self, seed: int, epoch: int, num_epochs: int, metrics: Mapping[str, Any]) -> None:
+        """After each epoch, counted from 1: the line that ``history.jsonl`` got."""
+
+
+class Quiet:
+    """Progress for callers who want none."""
+
+    def on_start(self, plan: Mapping[str, Any]) -> None:
+        pass
+
+    def on_fold(self, name: str, number: int, num_folds: int) -> None:
+        pass
+
+    def on_epoch(self, seed: int, epoch: int, num_epochs: int, metrics: Mapping[str, Any]) -> None:
+        pass
+
+
+@contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """Let torch use so many threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def train_seed(job: Job, seed: int, progress: Progress) -> None:
+    """Train one network to its end; an interrupted one goes on after its last whole epoch.
+
+    The caller's chance (torch's global generators) is as before when this returns.
+    """
+    folder, device = job.run / f"seed{seed}", job.batches.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        state = TrainingState.fresh(job, seed)
+        if (folder / "last.pt").exists():
+            state.load(folder / "last.pt")
+        kept = [line for line in read_history(job.run) if line["seed"] != seed or line["epoch"] <= state.epoch]
+        write_history(job.run, kept)
+        if state.finished(job):
+            return
+        with SummaryWriter(str(folder), purge_step=state.epoch + 1 if state.epoch else None) as board:
+            while not state.finished(job):
+                start = time.perf_counter()
+                train_loss = training_epoch(job, state)
+                dev_loss, scores = _validate(job, state.network)
+                state.epoch += 1
+                first = scores[job.tasks[0].name][job.select_by]
+                rank = (-first if job.select_by in LOWER_IS_BETTER else first, -dev_loss)
+                state.schedule.step(rank[0])
+                line = {"seed": seed, "epoch": state.epoch, "train_loss": train_loss, "dev_loss": dev_loss,
+                        "lr": state.optimiser.param_groups[0]["lr"], "dev": scores}
+                if state.metric is not None:
+                    line["metric_batches"] = {"seen": int(state.metric.num_batches),
+                                              "without_pairs": int(state.metric.num_without)}
+                if rank > state.best:
+                    state.best, state.best_epoch = rank, state.epoch
+                    best = job.checkpoint(state.network, seed=seed, epoch=state.epoch, dev_score=first)
+                    best.save(folder / "best.pt")
+                line["seconds"] = round(time.perf_counter() - start, 4)
+                append_history(job.run, line)
+                _write_events(board, line)
+                state.save(folder / "last.pt")
+                progress.on_epoch(seed, state.epoch, job.num_epochs, line)
+
+
+@dataclasses.dataclass
+class TrainingState:
+    """All that changes while one network trains; ``last.pt`` holds it between epochs.
+
+    Args:
+        network, optimiser, schedule: what learns.
+        shuffle: chance of the clips' order; that of dropout is torch's own.
+        epoch: epochs done.
+        best: dev score (higher is better) and negative dev loss of the best epoch.
+        best_epoch: which that was.
+        metric: the loss on distances, with what it learns; None for none.
+    """
+
+    network: Model
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.ReduceLROnPlateau
+    shuffle: torch.Generator
+    epoch: int = 0
+    best: tuple[float, float] = (-math.inf, -math.inf)
+    best_epoch: int = 0
+    metric: MetricLoss | None = None
+
+    @classmethod
+    def fresh(cls, job: Job, seed: int) -> TrainingState:
+        """A network before its first step; its weights come from torch's present chance."""
+        network = job.network().to(job.batches.device)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=job.config.lr, weight_decay=job.config.weight_decay,
+                                      fused=True)
+        metric = metric_loss(job.config.metric_loss, job.tasks[0], network.embedding_width)
+        if metric is not None and list(metric.to(job.batches.device).parameters()):
+            optimiser.add_param_group({"params": list(metric.parameters()), "weight_decay": 0.0})
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, mode="max", factor=0.5,
+                                                              patience=job.config.plateau)
+        return cls(network, optimiser, schedule, torch.Generator().manual_seed(seed), metric=metric)
+
+    def finished(self, job: Job) -> bool:
+        """Are all epochs done, or has the dev score not risen for as long as patience allows?"""
+        return self.epoch >= job.num_epochs or self.epoch - self.best_epoch >= job.config.patience
+
+    def save(self, path: Path) -> None:
+        """Write everything, whole."""
+        gpu = [torch.cuda.get_rng_state(p.device) for p in list(self.network.parameters())[:1] if p.is_cuda]
+        save_tensors(path, {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(),
+                            "schedule": self.schedule.state_dict(), "shuffle": self.shuffle.get_state(),
+                            "chance": torch.get_rng_state(), "gpu_chance": gpu, "epoch": self.epoch,
+                            "best": list(self.best), "best_epoch": self.best_epoch,
+                            "metric": None if self.metric is None else self.metric.state_dict()})
+
+    def load(self, path: Path) -> None:
+        """Put everything back as it was.
+
+        Raises:
+            TrainingError: the file is damaged.
+        """
+        values = load_tensors(path)
+        self.network.load_state_dict(values["network"])
+        self.optimiser.load_state_dict(values["optimiser"])
+        self.schedule.load_state_dict(values["schedule"])
+        self.shuffle.set_state(values["shuffle"])
+        torch.set_rng_state(values["chance"])
+        for state in values["gpu_chance"]:
+            torch.cuda.set_rng_state(state, next(self.network.parameters()).device)
+        self.epoch, self.best_epoch = values["epoch"], values["best_epoch"]
+        self.best = (values["best"][0], values["best"][1])
+        if self.metric is not None:
+            self.metric.load_state_dict(values["metric"])
+
+
+def training_epoch(job: Job, state: TrainingState) -> float:
+    """One pass over the training clips; the mean loss.
+
+    Raises:
+        TrainingError: the loss is no longer a number.
+    """
+    state.network.train()
+    losses = []
+    for batch in job.batches.epoch(job.train_clips, job.batch_size, generator=state.shuffle):
+        losses.append(training_step(job, state, batch))
+        if job.config.smoke:
+            break
+    mean = float(torch.stack(losses).mean())
+    if not math.isfinite(mean):
+        raise TrainingError(f"the loss is {mean} after epoch {state.epoch + 1}; lower the learning rate:"
+                            f" --set lr={job.config.lr / 10:g}")
+    return mean
+
+
+def training_step(job: Job, state: TrainingState, batch: Batch) -> Tensor:
+    """One step down the sum of the tasks' losses on a batch, and of the metric loss if there is one; the sum."""
+    embedding = None if state.metric is None else state.network.embed(batch.features, batch.mask)
+    outputs = state.network(batch.features, batch.mask) if embedding is None else state.network.decide(embedding)
+    loss = torch.stack([job.losses[task.name](outputs[task.name], batch.labels[task.name])
+                        for task in job.tasks]).sum()
+    if state.metric is not None and embedding is not None:
+        loss = loss + job.config.metric_weight * state.metric(embedding, batch.labels[job.tasks[0].name])
+    state.optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), job.config.gradient_clip)
+    state.optimiser.step()
+    return loss.detach()
+
+
+def _validate(job: Job, network: Model) -> tuple[float, dict[str, dict[str, float]]]:
+    """Loss and scores of every task on the dev split."""
+    raw = outputs_of(network, job.batches, job.dev_clips)
+    total, scores = 0.0, {}
+    for task in job.tasks:
+        labels = job.labels[task.name][job.dev_clips]
+        loss, known = job.losses[task.name], is_labelled(labels)
+        total += float(loss(raw[task.name], torch.from_numpy(labels).to(raw[task.name].device)))
+        if known.any():
+            predicted = decide(task, in_units(task, raw[task.name], loss.scale))
+            scores[task.name] = score(task, labels[known], predicted[known])
+    return total, scores
+
+
+def _write_events(board: SummaryWriter, line: Mapping[str, Any]) -> None:
+    """One epoch for TensorBoard."""
+    for name in ("train_loss", "dev_loss", "lr"):
+        board.add_scalar(name, line[name], line["epoch"])
+    for task, scores in line["dev"].items():
+        for metric, value in scores.items():
+            board.add_scalar(f"dev/{task}/{metric}", value, line["epoch"])
+    board.flush()
