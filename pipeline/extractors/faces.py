@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from pipeline import weights
-from pipeline.config import setting
+from pipeline.config import result_settings, setting
 from pipeline.extractors import Extractor
 from pipeline.faces import COLUMNS, RATE_HZ
-from pipeline.faces.mtcnn import CascadeSettings, FaceDetector
-from pipeline.faces.shots import changes, cuts_of, key_frames
-from pipeline.faces.tracking import face_rows, link
-from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
+from pipeline.faces.levels import LEVELS, DetectionLevel
+from pipeline.faces.mtcnn import NUM_COLUMNS, FaceDetector, looks
+from pipeline.faces.refinement import begin, follow, joined, refine
+from pipeline.faces.shots import changes, cuts_of, key_frames, thumbnails
+from pipeline.faces.tracking import Linked, face_rows, link
+from pipeline.media import FeatureSequence, FrameRequest, Frames, Media, Needs
 
-BLOCK = 16  # frames in memory and in one batch at a time
-THUMBNAIL_STEP = 8
+_FRAMES_AT_ONCE = 16
+_PIXELS_AT_ONCE = 2 ** 21  # in memory and in one batch; a larger frame goes alone
 # MTCNN's networks and the SHA-256 of their files in facenet-pytorch 2.5.3.
 NETWORKS = {"pnet": "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f",
             "rnet": "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86",
@@ -27,31 +30,42 @@ NETWORKS = {"pnet": "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae
 
 
 class Faces(Extractor):
-    """MTCNN on key frames of a small picture; between them boxes and landmarks are interpolated.
+    """MTCNN on key frames, its last network on the faces between them, and tracks of people within shots.
 
     A row is one face in one frame of a 15 Hz grid, in pixels of the upright source picture; a frame with two faces has
-    two rows.
+    two rows. Where a face was lost for a moment its box is filled in, and the probability says how little was seen.
     """
 
+    version = 2
     modality = "face"
     columns = COLUMNS
     trainable_input = False
 
     @dataclass(frozen=True)
     class Config(Extractor.Config):
-        lines: int = setting(180, "height in pixels of the picture that faces are sought in")
-        min_face_pixels: int = setting(24, "height in source pixels of the smallest face to find; in the picture that"
-                                           " faces are sought in it is never below 12: 48 source pixels at 720 lines")
-        stride: int = setting(4, "15 Hz frames from one key frame to the next; 6 and more lose tracks")
+        detection: Literal["fast", "balanced", "dense"] = setting(
+            "balanced", "how thoroughly faces are sought: fast and balanced look at key frames of a small picture, and"
+            " at known faces in between; dense at every frame at full size, some twenty times slower")
+        lines: int | None = setting(None, "height in pixels of the picture that faces are sought in; none: the level's")
+        min_face_pixels: int | None = setting(
+            None, "height in source pixels of the smallest face to find; in the picture that faces are sought in it is"
+            " never below 12: 48 source pixels where 180 lines stand for 720; none: the level's")
+        stride: int | None = setting(None, "15 Hz frames from one key frame to the next; none: the level's")
 
         def __post_init__(self) -> None:
-            if min(self.lines, self.min_face_pixels, self.stride) < 1:
-                raise ValueError("lines, min_face_pixels and stride are at least 1")
+            _ = self.level  # refuses what is below 1
+
+        @property
+        def level(self) -> DetectionLevel:
+            """The level with what is said beside it."""
+            said = {name: value for name in ("lines", "min_face_pixels", "stride")
+                    if (value := getattr(self, name)) is not None}
+            return replace(LEVELS[self.detection], **said)
 
     @property
     def request(self) -> FrameRequest:
-        """All frames, small."""
-        return FrameRequest(RATE_HZ, lines=self.config.lines)
+        """All frames, at the level's size."""
+        return FrameRequest(RATE_HZ, lines=self.config.level.lines)
 
     @property
     def needs(self) -> Needs:
@@ -74,10 +88,14 @@ class Faces(Extractor):
         return tuple(weights.file_record(name, "pretrained", source.path, source.digest)
                      for name, source in zip(NETWORKS, self.sources, strict=True))
 
+    def settings(self) -> dict[str, object]:
+        """The level's name and what it means, so that a changed level is another recipe."""
+        return {"detection": self.config.detection, **result_settings(self.config.level)}
+
     @cached_property
     def detector(self) -> FaceDetector:
         """MTCNN, loaded at first use."""
-        return FaceDetector(self.device, CascadeSettings())
+        return FaceDetector(self.device, self.config.level.cascade)
 
     def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
         return [self._extract_one(clip) for clip in media]
@@ -86,18 +104,53 @@ class Faces(Extractor):
         frames = clip.frames[self.request]
         if not len(frames):
             return FeatureSequence.empty(self.row_shape)
-        cuts = cuts_of(changes(block[:, ::THUMBNAIL_STEP, ::THUMBNAIL_STEP].mean(3)
-                               for _, block in frames.blocks(BLOCK)))
-        keys = key_frames(len(frames), cuts, self.config.stride)
-        shrink = frames.shape[1] / frames.source_size[0]
-        found: list[np.ndarray] = []
-        for start in range(0, len(keys), BLOCK):
-            found += self.detector(frames.take(keys[start:start + BLOCK]),
-                                   min_face=self.config.min_face_pixels * shrink)
-        places, rows = face_rows(link(found, keys, cuts), num_keys=len(keys))
+        search = _Search(frames, self.detector, self.config.level)
+        tracks, faint = search.tracks()
+        places, rows = face_rows(tracks, num_frames=len(frames), faint=faint)
         rows[:, [1, 3, *range(6, len(COLUMNS), 2)]] *= frames.source_size[1] / frames.shape[2]
         rows[:, [2, 4, *range(7, len(COLUMNS), 2)]] *= frames.source_size[0] / frames.shape[1]
         return FeatureSequence(rows, clip.cut(frames.times[places]))
+
+
+class _Search:
+    """One clip's faces, sought in its frames a few at a time."""
+
+    def __init__(self, frames: Frames, detector: FaceDetector, level: DetectionLevel) -> None:
+        self._frames, self._detector, self._level = frames, detector, level
+        self._at_once = int(np.clip(_PIXELS_AT_ONCE // (frames.shape[1] * frames.shape[2]), 1, _FRAMES_AT_ONCE))
+
+    def tracks(self) -> tuple[list[Linked], list[dict[int, float]]]:
+        """All tracks, in pixels of the frames, and where each was looked for and not seen."""
+        cuts = cuts_of(changes(thumbnails(block) for _, block in self._frames.blocks(self._at_once)))
+        keys = key_frames(len(self._frames), cuts, self._level.stride)
+        found, seen = self._detections(keys)
+        linked = link(found, keys, cuts, looks=seen, follow=lambda track, stop: follow(track, self._look, stop))
+        begin(linked, self._look, keys, cuts)
+        linked = joined(linked, cuts)
+        sights, faint = refine([track.sights for track in linked], self._look)
+        return [Linked(more, track.found) for more, track in zip(sights, linked, strict=True)], faint
+
+    def _detections(self, keys: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The whole cascade on key frames: faces (K, 15) of each, and what they look like."""
+        min_face = self._level.min_face_pixels * self._frames.shape[1] / self._frames.source_size[0]
+        found: list[np.ndarray] = []
+        seen: list[np.ndarray] = []
+        for start in range(0, len(keys), self._at_once):
+            block = self._frames.take(keys[start:start + self._at_once])
+            faces = self._detector(block, min_face=min_face)
+            found += faces
+            seen += [looks(frame, rows[:, :4]) for frame, rows in zip(block, faces, strict=True)]
+        return found, seen
+
+    def _look(self, places: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """The last network on known boxes (K, 4) of frames (K,): rows (K, 15)."""
+        needed, which = np.unique(places, return_inverse=True)
+        rows = np.zeros((len(places), NUM_COLUMNS), np.float32)
+        for start in range(0, len(needed), self._at_once):
+            here = (which >= start) & (which < start + self._at_once)
+            block = self._frames.take(needed[start:start + self._at_once])
+            rows[here] = self._detector.look(block, boxes[here], which[here] - start)
+        return rows
 
 
 def _load(name: str, path: Path) -> object:

@@ -12,7 +12,8 @@ from PIL import Image
 from skimage.data import astronaut
 from skimage.transform import resize
 
-from pipeline.faces.mtcnn import NUM_COLUMNS, CascadeSettings, FaceDetector
+from pipeline.faces import mtcnn
+from pipeline.faces.mtcnn import NUM_COLUMNS, REFERENCE, CascadeSettings, FaceDetector, looks
 from pipeline.faces.tracking import overlap
 
 MIN_FACE = 24
@@ -30,11 +31,8 @@ def reference() -> MTCNN:
 
 
 @pytest.fixture(scope="module")
-def photographs() -> list[Path]:
-    folder = Path(__file__).parents[2] / "shared" / "data" / "faces"
-    if not folder.is_dir():
-        pytest.skip(f"no photographs in {folder}")
-    return sorted(folder.rglob("*.jpg"))
+def photographs(shared_data: Path) -> list[Path]:
+    return sorted((shared_data / "faces").rglob("*.jpg"))
 
 
 def scaled(picture: np.ndarray, lines: int) -> np.ndarray:
@@ -145,3 +143,79 @@ def test_photographs_agree_with_the_reference(detector: FaceDetector, reference:
     assert len(found) >= 0.9 * len(figures), "faces that the reference finds"
     assert np.median([figure[0] for figure in found]) >= 0.85
     assert np.median([figure[1] for figure in found]) <= 0.05
+
+
+@pytest.fixture(scope="module")
+def exact() -> FaceDetector:
+    return FaceDetector(torch.device("cpu"), REFERENCE)
+
+
+def test_with_the_references_settings_faces_are_the_references(exact: FaceDetector, photographs: list[Path]) -> None:
+    plain, num_faces = MTCNN(keep_all=True, device=torch.device("cpu")), 0
+    for path in photographs:
+        picture = np.array(Image.open(path).convert("RGB").resize((480, 360)))
+        boxes, landmarks = faces_of(plain, picture)
+        found, = exact(picture[None], min_face=20)
+        assert len(found) == len(boxes)
+        if len(boxes):
+            assert min(figure[0] for figure in compare(found, boxes, landmarks)) > 0.999
+            assert max(figure[1] for figure in compare(found, boxes, landmarks)) < 0.001
+            num_faces += len(boxes)
+    assert num_faces >= 20
+
+
+def test_a_picture_in_strips_gives_what_it_gives_whole(exact: FaceDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.stack([scaled(astronaut(), 300)] * 2)
+    whole = exact(picture, min_face=20)
+    for pixels in (2 ** 12, 2 ** 14, 30_011):
+        monkeypatch.setattr(mtcnn, "_PIXELS_AT_ONCE", pixels)
+        for found, expected in zip(exact(picture, min_face=20), whole, strict=True):
+            np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+def test_a_huge_picture_is_sought_as_bytes_and_its_faces_are_found(exact: FaceDetector,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = scaled(astronaut(), 400)
+    expected, = exact(picture[None], min_face=40)
+    monkeypatch.setattr(mtcnn, "_PIXELS_AS_NUMBERS", 100)
+    monkeypatch.setattr(mtcnn, "_SAMPLES", 1)
+    found, = exact(picture[None], min_face=40)
+    assert len(found) == 1 and overlap(found[:, :4], expected[:, :4])[0, 0] > 0.8
+
+
+def test_a_known_box_is_placed_by_the_third_network_alone(detector: FaceDetector) -> None:
+    picture = scaled(astronaut(), 360)
+    found, = detector(picture[None], min_face=MIN_FACE)
+    side = found[0, 2] - found[0, 0]
+    moved = found[:, :4] + np.array([0.1, -0.1, 0.1, -0.1], np.float32) * side
+    frames = np.stack([np.zeros_like(picture), picture])
+    answers = detector.look(frames, np.concatenate([moved, moved]), np.array([1, 0]))
+    assert answers.shape == (2, NUM_COLUMNS) and answers[0, 4] > 0.95 and answers[1, 4] < 0.5
+    assert overlap(answers[:1, :4], found[:, :4])[0, 0] > max(0.8, overlap(moved, found[:, :4])[0, 0])
+    assert np.abs(answers[0, 5:] - found[0, 5:]).max() < 0.1 * side
+    assert detector.look(frames, np.zeros((0, 4)), np.zeros(0, int)).shape == (0, NUM_COLUMNS)
+
+
+@pytest.mark.parametrize("box", [[-50, -50, 40, 40], [-90, -90, -10, -10], [300, 300, 500, 500], [5, 5, 5, 5]])
+def test_boxes_at_and_beyond_the_border_are_looked_at(detector: FaceDetector, box: list[float]) -> None:
+    frame = np.zeros((1, 90, 160, 3), np.uint8)
+    for cascade in (detector, FaceDetector(torch.device("cpu"), REFERENCE)):
+        answer = cascade.look(frame, np.array([box], np.float32), np.array([0]))
+        assert np.isfinite(answer).all() and 0 <= answer[0, 4] <= 1
+    assert np.isfinite(looks(frame[0], np.array([box], np.float32))).all()
+
+
+def test_looks_tell_one_face_from_another_place() -> None:
+    picture = scaled(astronaut(), 512)
+    face, shifted, elsewhere = [185, 50, 265, 165], [190, 54, 270, 169], [20, 300, 100, 415]
+    vectors = looks(picture, np.array([face, shifted, elsewhere], np.float32))
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors[0] @ vectors[1] > 0.9 > 0.5 > vectors[0] @ vectors[2]
+    assert looks(picture, np.zeros((0, 4))).shape == (0, vectors.shape[1])
+
+
+def test_a_face_cut_by_the_border_is_found(detector: FaceDetector) -> None:
+    picture = scaled(astronaut(), 360)
+    found, = detector(picture[None], min_face=MIN_FACE)
+    left = int(found[0, 0] + 0.2 * (found[0, 2] - found[0, 0]))
+    assert len(detector(picture[None, :, left:], min_face=MIN_FACE)[0]) == 1

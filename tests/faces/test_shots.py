@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from pipeline.faces.shots import key_frames, shot_cuts
+from pipeline.clip import Clip
+from pipeline.decode import read_media
+from pipeline.faces.shots import changes, cuts_of, key_frames, shot_cuts, thumbnails
+from pipeline.media import FrameRequest
 
 
 def shots(*levels: tuple[int, float]) -> np.ndarray:
@@ -27,6 +32,41 @@ def test_steady_motion_is_no_cut() -> None:
     moving = np.arange(12)[:, None, None] * np.ones((1, 8, 8)) * 20
     assert len(shot_cuts(moving)) == 0
     assert shot_cuts(np.zeros((0, 8, 8))).dtype == np.int64
+
+
+def test_a_flash_is_no_cut_and_a_picture_shown_for_one_frame_is_two() -> None:
+    flash = np.concatenate([shots((12, 50.0)), np.full((1, 8, 8), 250.0), shots((12, 50.0))])
+    assert len(shot_cuts(flash)) == 0
+    assert shot_cuts(shots((12, 50.0), (1, 250.0), (12, 130.0))).tolist() == [12, 13]
+
+
+def test_sudden_motion_right_after_a_cut_is_no_further_cut() -> None:
+    levels = np.cumsum([0.0] * 10 + [60.0] + [18.0, 14.0, 19.0, 15.0, 17.0, 13.0])
+    assert shot_cuts(levels[:, None, None] * np.ones((1, 8, 8))).tolist() == [10]
+
+
+def test_blocks_make_no_difference() -> None:
+    pictures = shots((9, 50.0), (1, 250.0), (9, 50.0), (9, 120.0))
+    whole = changes([pictures])
+    for size in (1, 2, 5):
+        np.testing.assert_array_equal(changes(pictures[at:at + size] for at in range(0, len(pictures), size)), whole)
+    assert cuts_of(whole).tolist() == [19]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (3, 500), (180, 320), (360, 640), (1080, 1920)])
+def test_thumbnails_of_any_size_are_small_and_alike(size: tuple[int, int]) -> None:
+    ramp = np.linspace(0, 200, size[0]).round().astype(np.uint8)
+    frames = np.broadcast_to(ramp[None, :, None, None], (2, *size, 3))
+    small = thumbnails(frames)
+    assert small.shape[0] == 2 and small.dtype == np.float32 and max(small.shape[1:]) <= max(48, size[1])
+    assert small.mean() == pytest.approx(frames.mean(), abs=4)
+
+
+def test_the_cut_of_a_real_video_is_found_at_any_size(shared_data: Path) -> None:
+    video = shared_data / "video" / "shot_change.mp4"
+    requests = tuple(FrameRequest(15.0, lines=lines) for lines in (144, 180, 360))
+    frames = read_media(Clip("a", video), requests, waveform=False).frames
+    assert [shot_cuts(thumbnails(frames[request].take(slice(None)))).tolist() for request in requests] == [[48]] * 3
 
 
 @pytest.mark.parametrize(("num_frames", "cuts", "stride", "expected"), [
