@@ -34,6 +34,7 @@ class Faces(Extractor):
 
     A row is one face in one frame of a 15 Hz grid, in pixels of the upright source picture; a frame with two faces has
     two rows. Where a face was lost for a moment its box is filled in, and the probability says how little was seen.
+    A clip of one frame is searched at full size at every level.
     """
 
     version = 2
@@ -58,14 +59,26 @@ class Faces(Extractor):
         @property
         def level(self) -> DetectionLevel:
             """The level with what is said beside it."""
-            said = {name: value for name in ("lines", "min_face_pixels", "stride")
-                    if (value := getattr(self, name)) is not None}
-            return replace(LEVELS[self.detection], **said)
+            return self._said_beside(LEVELS[self.detection])
+
+        @property
+        def still_level(self) -> DetectionLevel:
+            """The level of still pictures and clips of one frame: a single picture can always be sought thoroughly."""
+            return self._said_beside(LEVELS["dense"])
+
+        def _said_beside(self, level: DetectionLevel) -> DetectionLevel:
+            return replace(level, **{name: value for name in ("lines", "min_face_pixels", "stride")
+                                     if (value := getattr(self, name)) is not None})
 
     @property
     def request(self) -> FrameRequest:
         """All frames, at the level's size."""
         return FrameRequest(RATE_HZ, lines=self.config.level.lines)
+
+    @property
+    def still_request(self) -> FrameRequest:
+        """The same for clips of one frame."""
+        return FrameRequest(RATE_HZ, lines=self.config.still_level.lines)
 
     @property
     def needs(self) -> Needs:
@@ -97,6 +110,17 @@ class Faces(Extractor):
         """MTCNN, loaded at first use."""
         return FaceDetector(self.device, self.config.level.cascade)
 
+    @cached_property
+    def still_detector(self) -> FaceDetector:
+        """MTCNN for clips of one frame, loaded at first use."""
+        return FaceDetector(self.device, self.config.still_level.cascade)
+
+    def second_look(self, media: Media) -> tuple[FrameRequest, ...]:
+        """A clip of one frame is wanted larger than all frames of a longer one."""
+        frames = media.frames[self.request]
+        larger = frames.shape[1] < min(self.config.still_level.lines, frames.source_size[0])
+        return (self.still_request,) if len(frames) == 1 and larger else ()
+
     def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
         return [self._extract_one(clip) for clip in media]
 
@@ -104,7 +128,11 @@ class Faces(Extractor):
         frames = clip.frames[self.request]
         if not len(frames):
             return FeatureSequence.empty(self.row_shape)
-        search = _Search(frames, self.detector, self.config.level)
+        if len(frames) == 1:
+            frames = clip.frames.get(self.still_request, frames)
+            search = _Search(frames, self.still_detector, self.config.still_level)
+        else:
+            search = _Search(frames, self.detector, self.config.level)
         tracks, faint = search.tracks()
         places, rows = face_rows(tracks, num_frames=len(frames), faint=faint)
         rows[:, [1, 3, *range(6, len(COLUMNS), 2)]] *= frames.source_size[1] / frames.shape[2]

@@ -41,7 +41,11 @@ COLOURS = ("red", "lime", "cyan", "yellow", "magenta", "orange", "white", "deeps
 
 def faces_of(path: Path, extractor: Faces) -> FeatureSequence:
     """The feature of one file."""
-    return extractor.extract([read_media(Clip("a", path), (extractor.request,), waveform=False)])[0]
+    clip = Clip("a", path)
+    media = read_media(clip, (extractor.request,), waveform=False)
+    if wanted := extractor.second_look(media):
+        media = replace(media, frames={**media.frames, **read_media(clip, wanted, waveform=False).frames})
+    return extractor.extract([media])[0]
 
 
 def per_frame(rows: FeatureSequence, num_frames: int) -> list[np.ndarray]:

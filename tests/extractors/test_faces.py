@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage.data import astronaut
+from skimage.transform import resize
 
 from pipeline.clip import Clip
 from pipeline.config import with_settings
@@ -185,6 +188,22 @@ def test_real_videos_have_the_tracks_that_a_person_sees(shared_data: Path, detec
     assert tracks_of(level, videos / "no_face.mp4") == [] == tracks_of(level, videos / "shot_change.mp4")
     (begin, end), = tracks_of(level, videos / "face_noface.mov")
     assert begin == 0 and end == pytest.approx(2.4, abs=0.01), "the cartoon begins there"
+
+
+@pytest.mark.parametrize("detection", LEVELS)
+def test_a_still_picture_is_searched_at_full_size_at_every_level(tmp_path: Path, detection: str) -> None:
+    picture = np.full((720, 960, 3), 90, np.uint8)
+    picture[300:340, 500:540] = resize(astronaut()[0:180, 130:310], (40, 40), preserve_range=True)
+    Image.fromarray(picture).save(tmp_path / "small.png")
+    level = Faces(Faces.Config(detection=detection))  # type: ignore[arg-type]
+    clip = Clip("small", tmp_path / "small.png")
+    media = read_media(clip, level.needs.frames, waveform=False)
+    more = read_media(clip, level.second_look(media), waveform=False)
+    assert bool(more.frames) == (detection != "dense")
+    found, = level.extract([replace(media, frames={**media.frames, **more.frames})])
+    assert len(found.values) == 1 and overlap(found.values[:, 1:5], np.array([[512, 315, 530, 338]])) > 0.5
+    fixed = Faces(Faces.Config(detection=detection, lines=180))  # type: ignore[arg-type]
+    assert fixed.second_look(read_media(clip, fixed.needs.frames, waveform=False)) == ()
 
 
 def test_weights_are_those_of_the_wheel(extractor: Faces) -> None:
