@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from pipeline import plugins
 from pipeline.errors import UsageError, WeightsError, unknown_name
+from pipeline.extractors.audio_encoder import AudioEncoder
+from pipeline.extractors.face_encoder import FaceEncoder
 from pipeline.extractors.text_bert import hub_model
 from pipeline.hub import RECORD, files_of
-from pipeline.weights import Bundled, Published, check_published, sha256, weights_folder
+from pipeline.weights import Bundled, ByHand, Published, check_published, sha256, weights_folder
 
 TEXT = "text_bert"
 
@@ -32,6 +34,15 @@ class Network:
     def name(self) -> str:
         """Name that commands know it by."""
         return self.published.name
+
+    @property
+    def on_request(self) -> str:
+        """Why it is fetched only when it is named; "" for a network that always is."""
+        if all(plugins.plugin_class("extractor", name).identity for name in self.extractors):
+            return f"tells people apart; name it to fetch it: weights fetch {self.extractors[0]}"
+        if isinstance(self.published, ByHand) and not self.published.files():
+            return f"download it by hand from {self.published.page} and put it at {self.published.path}"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,8 @@ def catalogue() -> tuple[Network, ...]:
     folder = weights_folder()
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():
         if place.is_dir() and place.name not in known and files_of(place):
-            users[hub_model(place.name.replace("--", "/"))] = [TEXT]
+            network = hub_network(place.name.replace("--", "/"))
+            users[network.published] = list(network.extractors)
     return tuple(Network(published, tuple(extractors)) for published, extractors in users.items())
 
 
@@ -72,7 +84,7 @@ def chosen(names: Sequence[str], models: Sequence[str] = ()) -> tuple[Network, .
 
     Args:
         names: of networks (``"r3d_18-b3b3357e.pth"``) and extractors (``"faces"``).
-        models: other models of the hub for ``text_bert``.
+        models: other models of the hub, for ``text_bert`` or an encoder.
 
     Raises:
         UsageError: there is no such network or extractor.
@@ -88,9 +100,17 @@ def chosen(names: Sequence[str], models: Sequence[str] = ()) -> tuple[Network, .
             raise UsageError(f"{name} uses no published network; there is nothing to do for it")
         found |= {network.name: network for network in fitting}
     for model in models:
-        published = hub_model(model)
-        found[published.name] = Network(published, (TEXT,))
+        network = hub_network(model)
+        found[network.name] = network
     return tuple(found.values())
+
+
+def hub_network(model: str) -> Network:
+    """A model of the hub by its name, and who uses it: what its config says if it is here, else ``text_bert``."""
+    for kind in (AudioEncoder, FaceEncoder):
+        if model in kind.known or kind.fits(weights_folder() / model.replace("/", "--")):
+            return Network(kind.hub_model(model), (kind.name,))
+    return Network(hub_model(model), (TEXT,))
 
 
 def fetch_networks(networks: Iterable[Network],

@@ -25,7 +25,9 @@ NAME = r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
              "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spm.model", "spiece.model")
 INDEX = "model.safetensors.index.json"
-NEEDED = rf"model(-\d+-of-\d+)?\.safetensors|{'|'.join(map(re.escape, (INDEX, *TOKENIZER)))}|config\.json"
+PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")  # how encoders of sound and pictures want them
+NEEDED = rf"model(-\d+-of-\d+)?\.safetensors|{'|'.join(map(re.escape, (INDEX, *TOKENIZER, *PREPROCESSORS)))}" \
+         r"|config\.json"
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,13 @@ class HubModel(Published):
         model: its name there, ``"bert-base-uncased"`` or ``"owner/model"``.
         revision: a commit, or a branch.
         pinned: its files at that revision, where they are known beforehand.
+        owner: the extractor that it is for, as messages name it.
     """
 
     model: str
     revision: str = "main"
     pinned: tuple[HubFile, ...] = ()
+    owner: str = "text_bert"
 
     @property
     def origin(self) -> str:
@@ -91,17 +95,17 @@ class HubModel(Published):
         if self.files():
             return self.path
         if not re.fullmatch(NAME, self.model):
-            raise WeightsError(f"text_bert.model={self.model} is neither a folder nor a name on the Hugging Face hub;"
-                               " expected for instance bert-base-uncased or owner/model")
+            raise WeightsError(f"{self.owner}.model={self.model} is neither a folder nor a name on the Hugging Face"
+                               " hub; expected for instance bert-base-uncased or owner/model")
         advice = (f"Fetch it on a machine with a network (`python -m pipeline weights fetch --model {self.model}`) and"
-                  f" put the folder at {self.path}, or give a folder with --set text_bert.model=FOLDER, {TRY_OUT}")
+                  f" put the folder at {self.path}, or give a folder with --set {self.owner}.model=FOLDER, {TRY_OUT}")
         if offline():
-            raise WeightsError(f"text_bert.model={self.model}: {self.path} is not there and PIPELINE_OFFLINE forbids"
+            raise WeightsError(f"{self.owner}.model={self.model}: {self.path} is not there and PIPELINE_OFFLINE forbids"
                                f" fetching it. {advice}")
         try:
             self._fetch(progress or (lambda done, total: None))
         except (FetchError, OSError) as error:
-            raise WeightsError(f"text_bert.model={self.model}: could not fetch it: {error}. {advice}") from error
+            raise WeightsError(f"{self.owner}.model={self.model}: could not fetch it: {error}. {advice}") from error
         return self.path
 
     def _fetch(self, progress: Progress) -> None:

@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from skimage.data import astronaut
@@ -55,6 +56,41 @@ def make_bert(folder: Path, *, width: int = 32) -> Path:
     return folder
 
 
+def make_speech_encoder(folder: Path, kind: str = "wav2vec2", **config: Any) -> Path:
+    """A speech encoder with random weights, two layers of 32, and wav2vec 2.0's frames of 400 samples every 320.
+
+    Args:
+        folder: where it goes.
+        kind: transformers' name: wav2vec2, hubert, wavlm, data2vec-audio …
+        config: other settings of the model, for instance ``feat_extract_norm="layer"``.
+    """
+    settings = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+                "conv_dim": [8] * 7, "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2}
+    save_encoder(folder, kind, {**settings, **config})
+    (folder / "preprocessor_config.json").write_text(json.dumps({"do_normalize": True, "sampling_rate": 16_000}))
+    return folder
+
+
+def make_vision_encoder(folder: Path, kind: str = "vit", **config: Any) -> Path:
+    """A vision encoder with random weights, two layers of 32, for pictures of 32 pixels in four patches."""
+    settings = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+                "image_size": 32, "patch_size": 16}
+    save_encoder(folder, kind, {**settings, **config})
+    (folder / "preprocessor_config.json").write_text(json.dumps({
+        "size": {"height": 32, "width": 32}, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
+        "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.25, 0.3]}))
+    return folder
+
+
+def save_encoder(folder: Path, kind: str, settings: Mapping[str, Any]) -> None:
+    """Config and random weights of an encoder of transformers, in the layout of published ones."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        AutoModel.from_config(AutoConfig.for_model(kind, **settings)).save_pretrained(folder)
+
+
 def write_manifest(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     """A manifest with the columns of its first row."""
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -64,4 +100,5 @@ def write_manifest(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     return path
 
 
-__all__ = ["SIZE", "VOCABULARY", "make_bert", "make_video", "write_manifest"]
+__all__ = ["SIZE", "VOCABULARY", "make_bert", "make_speech_encoder", "make_video", "make_vision_encoder",
+           "write_manifest"]

@@ -20,8 +20,10 @@ from pipeline.hub import RECORD
 from pipeline.extractors.face_identity import VGGFACE2
 from pipeline.recipes import choose_extractors, plan_features
 from pipeline.weights import Official, load_state
-from tests.makers import make_bert
+from tests.makers import make_bert, make_speech_encoder, make_vision_encoder
 from tests.serving import serving
+
+ENCODERS = ("facebook--wav2vec2-base-960h", "facebook--dinov2-small")  # of audio_encoder and face_encoder
 
 
 @pytest.fixture
@@ -62,11 +64,11 @@ def test_networks_of_several_extractors_stand_once(kept: Path) -> None:
     found = {network.name: network.extractors for network in catalogue()}
     assert found[weights.R3D18.name] == ("face_r3d18", "video_r3d18") and len(found) == len(catalogue())
     assert set(found) == {weights.R3D18.name, weights.R3D101.name, weights.RESNET18.name, "mtcnn_pnet", "mtcnn_rnet",
-                          "mtcnn_onet", VGGFACE2.name, "bert-base-uncased"}
+                          "mtcnn_onet", VGGFACE2.name, "bert-base-uncased", *ENCODERS}
 
 
 def test_random_weights_have_no_source() -> None:
-    for name in ("face_r3d18", "audio_resnet18", "text_bert"):
+    for name in ("face_r3d18", "audio_resnet18", "text_bert", "audio_encoder", "face_encoder"):
         kind = plugins.plugin_class("extractor", name)
         assert kind(kind.Config(weights="random")).sources == ()  # type: ignore[attr-defined]
 
@@ -119,10 +121,28 @@ def test_networks_that_are_what_they_say_are_good(kept: Path, small: Official) -
     assert {name: verdict.state for name, verdict in found.items()} == {
         small.name: "good", "mtcnn_pnet": "good", "mtcnn_rnet": "good", "mtcnn_onet": "good", "org--tiny": "good",
         weights.RESNET18.name: "missing", weights.R3D101.name: "missing", VGGFACE2.name: "missing",
-        "bert-base-uncased": "missing"}
+        "bert-base-uncased": "missing", **dict.fromkeys(ENCODERS, "missing")}
     assert found[small.name].finding == "loads as its network; digests as published"
     assert "nothing is known to compare with for config.json, model.safetensors" in found["org--tiny"].finding
     assert found["bert-base-uncased"].finding == f"not at {kept / 'bert-base-uncased'}"
+
+
+def test_a_model_of_the_hub_is_for_the_extractor_that_its_config_fits(kept: Path) -> None:
+    make_bert(kept / "org--text")
+    make_speech_encoder(kept / "org--speech")
+    make_vision_encoder(kept / "facebook--dinov2-small", "dinov2")
+    make_vision_encoder(kept / "org--vision")
+    users = {network.name: network.extractors for network in catalogue()}
+    assert {name: users[name] for name in ("org--text", "org--speech", "org--vision", *ENCODERS)} == {
+        "org--text": ("text_bert",), "org--speech": ("audio_encoder",), "org--vision": ("face_encoder",),
+        "facebook--wav2vec2-base-960h": ("audio_encoder",), "facebook--dinov2-small": ("face_encoder",)}
+    found = verdicts("org--speech", "org--vision", "face_encoder")
+    assert {verdict.state for verdict in found.values()} == {"good"} and len(found) == 3
+    assert "preprocessor_config.json" in found["org--speech"].finding
+    named = chosen([], ["org/speech", "facebook/wav2vec2-base-960h", "org/new"])
+    assert [network.extractors for network in named] == [("audio_encoder",), ("audio_encoder",), ("text_bert",)]
+    (kept / "org--vision" / "config.json").write_text('{"patch_size": 16}')
+    assert verdicts("org--vision")["org--vision"].state == "wrong"
 
 
 def test_another_file_under_the_name_is_wrong(kept: Path, small: Official) -> None:

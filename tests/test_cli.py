@@ -141,5 +141,5 @@ def test_the_list_names_every_plug_in_with_its_settings(capsys: pytest.CaptureFi
     assert main(["list", "--settings"]) == 0
     shown = capsys.readouterr().out
     for name in ("sample", "meld", "manifest", "text_bert", "face_r3d18", "early", "late", "intermediate",
-                 "--set faces.stride=4"):
+                 "--set faces.detection=balanced"):
         assert name in shown

@@ -169,7 +169,7 @@ def test_fail_on_damage_stops_and_keeps_what_was_finished(corpus: Path, tmp_path
 def test_another_setting_is_refused_with_the_difference_and_replaced_on_request(corpus: Path, tmp_path: Path) -> None:
     out = run(corpus, tmp_path / "store.h5").store
     other = {"faces": {"stride": "2"}}
-    with pytest.raises(StoreError, match="settings.stride: 4 in the store, 2 now.*--replace"):
+    with pytest.raises(StoreError, match="settings.stride: 8 in the store, 2 now.*--replace"):
         run(corpus, out, settings=other)
     before = digests(out)
     report = run(corpus, out, settings=other, replace=True)

@@ -25,11 +25,12 @@ from pipeline.hub import HubFile
 from pipeline.networks import RANDOM_SEED
 from pipeline.rendering.corpus import render_corpus
 from pipeline.store import FeatureStore
-from tests.makers import make_bert, make_video, write_manifest
+from tests.makers import make_bert, make_speech_encoder, make_video, make_vision_encoder, write_manifest
 from tests.serving import serving
 
 ROOT = Path(__file__).parents[1]
-FEATURES = "text_bert,faces,audio_resnet18,face_r3d18"
+FEATURES = "text_bert,faces,audio_resnet18,face_r3d18,audio_encoder,face_encoder"
+ENCODERS = {"facebook/wav2vec2-base-960h": make_speech_encoder, "facebook/dinov2-small": make_vision_encoder}
 # Put before all else in every Python process: a socket or a look-up is refused and written down. One is not written:
 # urllib3, which facenet-pytorch imports by way of requests, tries on import whether a socket can be bound to ::1.
 BLOCKED = """
@@ -55,6 +56,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for official, network in ((weights.R3D18, r3d_18), (weights.RESNET18, resnet18)):
         torch.save(weights.seeded(network, RANDOM_SEED).state_dict(), folder / official.name)
     make_bert(folder / "bert-base-uncased")
+    for model, make in ENCODERS.items():
+        make(folder / model.replace("/", "--"))
     return folder
 
 
@@ -110,6 +113,7 @@ def test_all_networks_extract_from_a_folder_and_no_socket_is_made(own: Path, cli
 
 
 @pytest.mark.parametrize(("feature", "missing"), [
+    ("audio_encoder", "audio_encoder.model=facebook/wav2vec2-base-960h: .*-960h is not there and PIPELINE_OFFLINE"),
     ("text_bert", "text_bert.model=bert-base-uncased: .*/none/bert-base-uncased is not there and PIPELINE_OFFLINE"),
     ("face_r3d18", "torchvision's R3D-18.*/none/r3d_18-b3b3357e.pth is not there and PIPELINE_OFFLINE")])
 def test_missing_weights_are_one_error_at_once_and_no_socket_is_made(clips: Path, tmp_path: Path, feature: str,
@@ -141,11 +145,23 @@ def published(own: Path, monkeypatch: pytest.MonkeyPatch, site: Path) -> dict[st
         HubFile(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in files.items()))
     served |= {f"/bert-base-uncased/resolve/{text_bert.DEFAULT_REVISION}/{name}": content
                for name, content in files.items()}
+    for model in ENCODERS:
+        served |= on_the_hub(own / model.replace("/", "--"), model)
     site.mkdir()
     (site / "sitecustomize.py").write_text("\n".join(["from dataclasses import replace", "from pipeline import weights",
                                                       *changes]))
     monkeypatch.setenv("PYTHONPATH", f"{site}:{ROOT}")
     return served
+
+
+def on_the_hub(folder: Path, model: str) -> dict[str, bytes]:
+    """What the hub answers for a model that is in a folder: its listing, and its files at a commit."""
+    largest_first = sorted(folder.iterdir(), key=lambda path: -path.stat().st_size)
+    files, commit = {path.name: path.read_bytes() for path in largest_first}, "c" * 40
+    listing = {"sha": commit, "siblings": [{"rfilename": name, "size": len(content)}
+                                           for name, content in files.items()]}
+    return {f"/api/models/{model}/revision/main": json.dumps(listing).encode(),
+            **{f"/{model}/resolve/{commit}/{name}": content for name, content in files.items()}}
 
 
 def run_as_shown(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,12 +186,12 @@ def test_the_page_about_it_runs_as_shown(own: Path, tmp_path: Path, monkeypatch:
     for name in ("online", "offline"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "online")
-    with serving(published(own, monkeypatch, tmp_path / "site"), script=["cut"]) as site:
+    with serving(published(own, monkeypatch, tmp_path / "site"), script=["", "cut"]) as site:
         monkeypatch.setenv("PIPELINE_WEIGHTS_URL", site.url)
         monkeypatch.setenv("HF_ENDPOINT", site.url)
         run_as_shown(online, monkeypatch)
         asked = len(site.asked)
-        assert site.ranges_asked()[1] == "bytes=1000-", "the line was cut once"
+        assert site.ranges_asked()[2] == "bytes=1000-", "the line was cut once, behind the hub's first listing"
         shutil.copy("weights.zip", tmp_path / "offline")
         monkeypatch.chdir(tmp_path / "offline")
         render_corpus(Path("data/MELD.Raw"), num_clips=3)

@@ -35,7 +35,7 @@ def list_(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return 0
-    show_table("Weights", ("name", "used by", "state", "from, licence, SHA-256"), map(_row, found), stdout=True)
+    show_table("Weights", ("name, used by", "state", "from, licence, SHA-256"), map(_row, found), stdout=True)
     return 0
 
 
@@ -45,8 +45,8 @@ def _row(network: dict[str, Any]) -> tuple[str, ...]:
     digests = [file["sha256"] for file in weights] or [f"begins with {digest}" if len(digest) < 64 else digest
                                                        for name, digest in network["expected"].items()
                                                        if name.endswith((".pth", ".pt", ".safetensors"))]
-    return (network["name"], "\n".join(network["extractors"]),
-            network["state"] + (f"\n{size:.1f} MB" if size >= 0.1 else f"\n{size * 1000:.0f} kB" if size else ""),
+    shown = f"\n{size:.1f} MB" if size >= 0.1 else f"\n{size * 1000:.0f} kB" if size else ""
+    return ("\n  ".join([network["name"], *network["extractors"]]), network["state"] + shown,
             "\n".join([network["from"], network["licence"], *digests]))
 
 
@@ -56,8 +56,8 @@ def _row(network: dict[str, Any]) -> tuple[str, ...]:
 def fetch(names: tuple[str, ...], models: tuple[str, ...]) -> int:
     """Fetch weights that are not here yet.
 
-    NAME is a network or an extractor; by default all are fetched that a program may fetch. A fetch that was stopped
-    goes on where it was.
+    NAME is a network or an extractor; by default all are fetched but those that tell people apart or must be downloaded
+    by hand. A fetch that was stopped goes on where it was.
 
     \b
     python -m pipeline weights fetch
@@ -66,12 +66,9 @@ def fetch(names: tuple[str, ...], models: tuple[str, ...]) -> int:
     """
     from pipeline.catalogue import chosen, fetch_networks
     from pipeline.terminal import counting
-    from pipeline.weights import ByHand
     for network in chosen(names, models):
-        published = network.published
-        if isinstance(published, ByHand) and not names and not published.files():
-            click.echo(f"{network.name} is left out: download it by hand from {published.page} and put it at"
-                       f" {published.path}", err=True)
+        if not (names or models) and network.on_request:
+            click.echo(f"{network.name} is left out: {network.on_request}", err=True)
             continue
         with counting(network.name) as report:
             path, = fetch_networks([network], lambda name: report)

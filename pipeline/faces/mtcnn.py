@@ -182,7 +182,7 @@ class FaceDetector:
 
     def _source(self, pixels: torch.Tensor) -> torch.Tensor:
         """What crops are cut from: bytes where they are averaged, scaled numbers where they are sampled."""
-        return pixels if self._settings.is_exact else _normalised(pixels)
+        return pixels if self._settings.is_exact else _normalised(pixels, torch.contiguous_format)
 
 
 def looks(frame: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -242,8 +242,9 @@ def _averaged(source: torch.Tensor, regions: torch.Tensor, side: int) -> torch.T
     return _normalised(torch.cat(crops))
 
 
-def _normalised(pixels: torch.Tensor) -> torch.Tensor:
-    scaled = pixels.to(torch.float32, memory_format=torch.channels_last, copy=True)
+def _normalised(pixels: torch.Tensor, layout: torch.memory_format = torch.channels_last) -> torch.Tensor:
+    """As MTCNN's networks were trained: about -1 to 1."""
+    scaled = pixels.to(torch.float32, memory_format=layout, copy=True)
     return scaled.sub_(127.5).mul_(0.0078125)
 
 

@@ -14,7 +14,7 @@ from skimage.transform import resize
 
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, FrameRequest, Frames, Media, Needs
 from pipeline.plugins import names, plugin_class
-from tests.makers import make_bert
+from tests.makers import make_bert, make_speech_encoder, make_vision_encoder
 
 NUM_FRAMES = 20
 SOURCE = 240, 320  # height and width
@@ -29,6 +29,16 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bert(tmp_path_factory.mktemp("bert") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_speech_encoder(tmp_path_factory.mktemp("speech") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_vision(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_vision_encoder(tmp_path_factory.mktemp("vision") / "tiny")
 
 
 def picture_at(number: int, *, shift: int, face: bool) -> np.ndarray:
@@ -77,15 +87,16 @@ def build_media() -> Build:
 
 
 @pytest.fixture(scope="session")
-def extractors(tiny_bert: Path) -> dict[str, object]:
+def extractors(tiny_bert: Path, tiny_speech: Path, tiny_vision: Path) -> dict[str, object]:
     """Every extractor with weights that need no network, loaded once."""
     built = {}
+    tiny = {"text_bert": tiny_bert, "audio_encoder": tiny_speech, "face_encoder": tiny_vision}
     for name in names("extractor"):
         kind = plugin_class("extractor", name)
         settings: dict[str, Any] = {"weights": "random"} if "weights" in kind.Config.__dataclass_fields__ else {}
         if name.endswith("r3d101"):
             settings["side"] = 32  # a tenth of the work
-        if name == "text_bert":
-            settings = {"model": str(tiny_bert)}
+        if name in tiny:
+            settings = {"model": str(tiny[name])}
         built[name] = kind(kind.Config(**settings))
     return built
