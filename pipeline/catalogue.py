@@ -12,7 +12,7 @@ from pipeline.errors import UsageError, WeightsError, unknown_name
 from pipeline.extractors.audio_encoder import AudioEncoder
 from pipeline.extractors.face_encoder import FaceEncoder
 from pipeline.extractors.text_bert import hub_model
-from pipeline.hub import RECORD, files_of
+from pipeline.hub import RECORD, HubModel, files_of
 from pipeline.weights import Bundled, ByHand, Published, check_published, sha256, weights_folder
 
 TEXT = "text_bert"
@@ -38,8 +38,12 @@ class Network:
     @property
     def on_request(self) -> str:
         """Why it is fetched only when it is named; "" for a network that always is."""
-        if all(plugins.plugin_class("extractor", name).identity for name in self.extractors):
-            return f"tells people apart; name it to fetch it: weights fetch {self.extractors[0]}"
+        by_name = f"name it to fetch it: weights fetch {self.extractors[0]}"
+        users: list[Any] = [plugins.plugin_class("extractor", name) for name in self.extractors]
+        if all(user.identity for user in users):
+            return f"tells people apart; {by_name}"
+        if isinstance(self.published, HubModel) and not self.published.pinned and not self.published.files():
+            return f"no revision of it is pinned; {by_name}"
         if isinstance(self.published, ByHand) and not self.published.files():
             return f"download it by hand from {self.published.page} and put it at {self.published.path}"
         return ""

@@ -18,12 +18,14 @@ SOURCES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 ORDER = (
     ("errors", "windows", "figures", "packets", "r3d101", "attention_plots"),
     ("config", "clip", "plugins", "devices", "media", "fetching", "unpacking", "checkpoints", "emotions"),
-    ("spectrogram", "voice", "metrics", "losses", "metric_losses", "train_config", "faces", "pipes"),
+    ("spectrogram", "voice", "framing", "prosody", "formants", "descriptors", "functionals", "metrics", "losses",
+     "metric_losses", "train_config", "faces", "pipes"),
     ("storage", "store"),
     ("weights", "staging"),
     ("probe", "hub", "packing"),
     ("damage", "decode", "networks"),
-    ("rendering", "downloads", "datasets", "extractors", "snippets", "crops"),
+    ("rendering", "downloads", "datasets", "extractors", "snippets", "crops", "encoders",
+     "hidden_states"),
     ("recipes", "catalogue", "weight_files"),
     ("curation", "tracks", "shards", "joined", "splits", "batch", "runs", "folds", "answers", "transfer"),
     ("running", "doctor", "clip_dataset", "exporting", "downloading"),
@@ -44,7 +46,8 @@ HOMES = {
     "rich": {"pipeline.terminal"},
     "facenet_pytorch": {"pipeline.faces.mtcnn", "pipeline.extractors.faces",
                         "pipeline.extractors.face_identity"},
-    "transformers": {name for name in SOURCES if name.startswith("pipeline.extractors.text_")},
+    "transformers": {"pipeline.hidden_states",
+                     *(name for name in SOURCES if name.startswith("pipeline.extractors.text_"))},
     "jinja2": {"pipeline.report"},
 }
 FFMPEG = {"ffmpeg", "imageio_ffmpeg", "subprocess"}

@@ -52,12 +52,13 @@ def _row(network: dict[str, Any]) -> tuple[str, ...]:
 
 @command.command("fetch")
 @NAMES
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Another model of the hub for text_bert.")
+@click.option("--model", "models", multiple=True, metavar="NAME",
+              help="Another model of the hub, for text_bert or an encoder.")
 def fetch(names: tuple[str, ...], models: tuple[str, ...]) -> int:
     """Fetch weights that are not here yet.
 
-    NAME is a network or an extractor; by default all are fetched but those that tell people apart or must be downloaded
-    by hand. A fetch that was stopped goes on where it was.
+    NAME is a network or an extractor; by default all are fetched but those that tell people apart, have no pinned
+    revision or must be downloaded by hand. A fetch that was stopped goes on where it was.
 
     \b
     python -m pipeline weights fetch
