@@ -48,8 +48,8 @@ class FaceConfig(Extractor.Config):
         if self.lines < 1:
             raise ValueError(f"lines is at least 1, found {self.lines}")
         if self.face == "gallery" and not self.gallery:
-            raise ValueError("face=gallery needs a gallery: also set gallery=FOLDER, which python -m pipeline faces"
-                             " makes")
+            raise ValueError("face=gallery needs a gallery: also set gallery=FOLDER; python -m pipeline faces cluster"
+                             " makes one")
         if self.gallery and self.face != "gallery":
             raise ValueError(f"gallery={self.gallery} says nothing with face={self.face}; leave it out, or set"
                              " face=gallery")
