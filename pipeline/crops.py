@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -66,15 +67,8 @@ class FaceConfig(Extractor.Config):
                      self.least_sharpness)
 
 
-class SnippetNetwork(Protocol):
-    """Turns snippets of crops into rows."""
-
-    def __call__(self, frames: np.ndarray, rows: np.ndarray, *, batch_size: int) -> np.ndarray:
-        """Frames uint8 (T, side, side, 3), those of each snippet int64 (N, 16) → float32 (N, *row_shape)."""
-
-
 class FaceSnippetExtractor(Extractor):
-    """One row for each snippet of a face's crops; a subclass gives the network, and its settings' layout of snippets.
+    """One row for each snippet of a face's crops; a subclass describes them, its settings give the snippets' layout.
 
     Within a snippet one track is followed, which the setting ``face`` chooses. Frames in which it is not seen, or in
     which its crop is not good enough, repeat its nearest good crop; a snippet without a good crop gives no row. With
@@ -92,11 +86,6 @@ class FaceSnippetExtractor(Extractor):
     def side(self) -> int:
         """Height and width of the crops in pixels."""
         return SIDE
-
-    @property
-    def network(self) -> SnippetNetwork:
-        """The network, loaded at first use; a subclass has it, or its own :meth:`describe`."""
-        raise NotImplementedError(f"{type(self).__name__} has no network")
 
     @property
     def layout(self) -> Snippets:
@@ -146,9 +135,9 @@ class FaceSnippetExtractor(Extractor):
             return FeatureSequence.empty(self.row_shape)
         return FeatureSequence(self.describe(found), found.times)
 
+    @abstractmethod
     def describe(self, found: FaceSnippets) -> np.ndarray:
         """A row for each snippet, float32 (N, *row_shape), N ≥ 1."""
-        return self.network(found.crops, found.rows, batch_size=self.config.batch_size)
 
     def snippets(self, clip: Media) -> FaceSnippets:
         """What the network is shown of a clip.

@@ -284,8 +284,3 @@ def test_with_one_face_in_view_all_policies_give_the_same_bytes(obama: Media) ->
 def test_settings_that_make_no_sense_are_usage_errors(settings: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         with_settings(FaceR3d18.Config(), settings, owner="face_r3d18")
-
-
-def test_an_extractor_without_a_network_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="FaceChoice has no network"):
-        FaceChoice().network

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.crops import FaceConfig, FaceSnippetExtractor
+import numpy as np
+
+from pipeline.crops import FaceConfig, FaceSnippetExtractor, FaceSnippets
 from pipeline.snippets import R3D101Config, R3D101Extractor
 
 
@@ -24,3 +26,6 @@ class FaceR3d101(R3D101Extractor, FaceSnippetExtractor):
         """Height and width of the crops in pixels."""
         found: int = self.config.side
         return found
+
+    def describe(self, found: FaceSnippets) -> np.ndarray:
+        return self.network(found.crops, found.rows, batch_size=self.config.batch_size)

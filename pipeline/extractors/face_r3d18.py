@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.crops import FaceConfig, FaceSnippetExtractor
+import numpy as np
+
+from pipeline.crops import FaceConfig, FaceSnippetExtractor, FaceSnippets
 from pipeline.snippets import R3D18Extractor, SnippetConfig
 
 
@@ -19,3 +21,6 @@ class FaceR3d18(R3D18Extractor, FaceSnippetExtractor):
         def __post_init__(self) -> None:
             FaceConfig.__post_init__(self)
             SnippetConfig.__post_init__(self)
+
+    def describe(self, found: FaceSnippets) -> np.ndarray:
+        return self.network(found.crops, found.rows, batch_size=self.config.batch_size)
