@@ -34,12 +34,18 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     MELD is the sample dataset, which has its layout; the weights are random in the published layouts, in a folder of
     their own, because files that are not the published ones are refused where those belong.
     """
+    from facenet_pytorch import InceptionResnetV1
     from torchvision.models import resnet18
     from torchvision.models.video import r3d_18
+
+    from pipeline.extractors.face_identity import VGGFACE2
+
+    def facenet() -> torch.nn.Module:
+        return InceptionResnetV1(classify=True, num_classes=8631)
     folder = tmp_path_factory.mktemp("workplace")
     render_corpus(folder / "data/MELD.Raw", num_clips=8)
     (folder / "own").mkdir(parents=True)
-    for official, network in ((weights.R3D18, r3d_18), (weights.RESNET18, resnet18)):
+    for official, network in ((weights.R3D18, r3d_18), (weights.RESNET18, resnet18), (VGGFACE2, facenet)):
         torch.save(weights.seeded(network, RANDOM_SEED).state_dict(), folder / "own" / official.name)
     make_bert(folder / "own/bert-base-uncased")
     (folder / "clips.csv").write_text(blocks(README, "csv")[0], encoding="utf-8")
