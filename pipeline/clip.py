@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
+
 Label = str | float
 
 
@@ -20,17 +22,28 @@ class Task:
         name: ``"emotion"``.
         classes: class names in their official order; empty for a regression.
         value_range: least and greatest value of a regression; None for a classification.
+        level: does a label stand for a whole clip, or for one of its frames (:class:`FrameLabels`)?
+        positive: the class that is looked for, whose average precision is then the main score; "" where all count.
+
+    Raises:
+        ValueError: neither classes nor a range, or both; a class twice; a positive class that is none.
     """
 
     name: str
     classes: tuple[str, ...] = ()
     value_range: tuple[float, float] | None = None
+    level: Literal["clip", "frame"] = "clip"
+    positive: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.classes) == (self.value_range is not None):
             raise ValueError(f"task {self.name!r} needs either classes or a value range")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"task {self.name!r} names a class twice: {self.classes}")
+        if self.level not in ("clip", "frame"):
+            raise ValueError(f"task {self.name!r} is of level clip or frame, found {self.level!r}")
+        if self.positive and self.positive not in self.classes:
+            raise ValueError(f"task {self.name!r} looks for {self.positive!r}, which is none of {self.classes}")
 
     @property
     def kind(self) -> Literal["classification", "regression"]:
@@ -43,18 +56,73 @@ class Task:
 
 
 @dataclass(frozen=True)
+class FrameLabels:
+    """What is known of the frames of one clip, each shown for ``1 / rate_hz`` seconds.
+
+    Args:
+        times: when each is shown, seconds from the clip's start, float64 (T,), rising.
+        labels: by task: class index, int64 (T,), −1 missing; or value, float32 (T,), NaN missing.
+        rate_hz: frames a second.
+
+    Raises:
+        ValueError: times that do not rise, labels of another number, or a rate that is not above 0.
+    """
+
+    times: np.ndarray
+    labels: Mapping[str, np.ndarray]
+    rate_hz: float = 25.0
+
+    def __post_init__(self) -> None:
+        if not (np.diff(self.times) > 0).all() or not np.isfinite(self.times).all():
+            raise ValueError("times of frames rise")
+        if any(values.shape != self.times.shape for values in self.labels.values()):
+            raise ValueError(f"{len(self.times)} frames with labels of another number")
+        if not self.rate_hz > 0:
+            raise ValueError(f"rate_hz is above 0, found {self.rate_hz}")
+
+
+@dataclass(frozen=True)
+class Track:
+    """Pictures of one face, already cut out of a video, with the sound of the same stretch.
+
+    Args:
+        pictures: file of each frame, in the order of time; none of them need be there.
+        times: when each is shown, seconds from the clip's start, float64 (T,), rising.
+        sound: sound of the stretch, which begins with the clip; None where the corpus has none.
+        rate_hz: frames a second.
+
+    Raises:
+        ValueError: as many times as pictures are expected, rising, and a rate above 0.
+    """
+
+    pictures: tuple[Path, ...]
+    times: np.ndarray
+    sound: Path | None = None
+    rate_hz: float = 25.0
+
+    def __post_init__(self) -> None:
+        if self.times.shape != (len(self.pictures),) or not (np.diff(self.times) > 0).all():
+            raise ValueError(f"{len(self.pictures)} pictures with times of shape {self.times.shape}, or that do not"
+                             " rise")
+        if not self.rate_hz > 0:
+            raise ValueError(f"rate_hz is above 0, found {self.rate_hz}")
+
+
+@dataclass(frozen=True)
 class Clip:
     """One labelled stretch of a corpus: an utterance, an acted sentence, a face track.
 
     Args:
         clip_id: ``"<split>/<stem>"``, unique in the corpus.
-        source: video, audio or picture file; None where only text is there.
+        source: video, audio or picture file, or the folder of a track's pictures; None where only text is there.
         start_seconds, stop_seconds: the stretch of the source, half-open; stop None is its end.
         text: the words said; "" where none are known.
         speaker, dialogue, turn: who says it, in which conversation, at which place (−1 unknown).
         split: ``"train"``, ``"dev"``, ``"test"`` or ``"all"``.
         group: what must not straddle a split (dialogue, actor, session); "" means the clip stands alone.
         labels: class name or value by task name; a task without a label is absent.
+        track: what is read in place of a file, for a face that is already cut out.
+        frame_labels: labels of tasks whose level is the frame.
 
     Raises:
         ValueError: an empty id, control characters in it, or a stop before the start.
@@ -71,6 +139,8 @@ class Clip:
     split: str = "all"
     group: str = ""
     labels: Mapping[str, Label] = field(default_factory=dict)
+    track: Track | None = field(default=None, compare=False)
+    frame_labels: FrameLabels | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.clip_id or not self.clip_id.isprintable():

@@ -106,7 +106,8 @@ class Checkpoint:
             raise TrainingError(f"{path} is not a checkpoint of format {CHECKPOINT_FORMAT}; train again")
         try:
             tasks = tuple(Task(task["name"], tuple(task["classes"]), tuple(task["value_range"])
-                               if task["value_range"] else None) for task in values.pop("tasks"))
+                               if task["value_range"] else None, task.get("level", "clip"), task.get("positive", ""))
+                          for task in values.pop("tasks"))
             shapes = {name: tuple(map(int, shape)) for name, shape in values.pop("row_shapes").items()}
             scales = {name: (float(mean), float(sd)) for name, (mean, sd) in values.pop("value_scale").items()}
             loaded = cls(tasks=tasks, row_shapes=shapes, value_scale=scales, **values)

@@ -125,8 +125,8 @@ def corpus_from_json(values: Mapping[str, Any]) -> Corpus:
         ValueError: texts that are none; also ``KeyError`` or ``TypeError`` where something is missing.
     """
     tasks = tuple(Task(task["name"], tuple(task["classes"]),
-                       tuple(task["value_range"]) if task["value_range"] is not None else None)
-                  for task in values["tasks"])
+                       tuple(task["value_range"]) if task["value_range"] is not None else None,
+                       task.get("level", "clip"), task.get("positive", "")) for task in values["tasks"])
     protocols = tuple(_protocol(protocol) for protocol in values.get("protocols", ()))
     texts = [value for name, value in values.items() if name not in ("tasks", "protocols")]
     texts += [text for task in tasks for text in (task.name, *task.classes)]
