@@ -11,11 +11,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 POOLS = ("mean", "std")
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where each clip of a batch stands in its conversation, or each track in its video; all (B,).
+
+    A batch holds all clips of each conversation that are asked for at all, and never clips of two splits in one.
+
+    Args:
+        dialogue: int64, the same number for clips of one conversation; clips without one stand alone.
+        turn: int64, place in it, counted from 0 in order of time.
+        speaker: int64, who speaks, numbered within each conversation; −1 unknown.
+        start: float32, seconds at which the clip begins in its source.
+    """
+
+    dialogue: Tensor
+    turn: Tensor
+    speaker: Tensor
+    start: Tensor
 
 
 class Model(nn.Module):
@@ -24,13 +44,25 @@ class Model(nn.Module):
     A model that begins by summing up each clip's rows says so by ``config.pools``. Those statistics hold no parameters,
     so whoever feeds the model computes them once for all clips and passes each clip as a single row (T = 1) of k·D
     numbers, one block of D for each pool in order; ``inputs`` then gives that width. With empty ``pools`` the rows come
-    as they are stored, padded to the longest clip of the batch.
+    as they are stored, padded to the longest clip of the batch. Pixels (rows stored as uint8) come as they are, in
+    [0, 1]; all else is standardised.
 
     Args:
         config: settings of the model, an instance of its ``Config``.
         inputs: shape of one row as it arrives, by feature.
         outputs: width by task: the number of classes, or 1 for a value.
+
+    Attributes:
+        level: ``"clip"`` answers once for a clip, (B, C); ``"frame"`` for each of its rows, (B, T, C). All features of
+            a frame model come with the same T, and row k of each is of the same time.
+        context: is :meth:`forward` given a :class:`Context` as its third argument?
+        auxiliary_weights: by name the weight in the loss of further answers, which a model in training mode may give
+            beside those of a task under ``"TASK/NAME"``.
     """
+
+    level: ClassVar[Literal["clip", "frame"]] = "clip"
+    context: ClassVar[bool] = False
+    auxiliary_weights: Mapping[str, float] = MappingProxyType({})
 
     @dataclass(frozen=True)
     class Config:
@@ -78,7 +110,7 @@ class Model(nn.Module):
             mask: True where a row is real, bool (B, T), by feature.
 
         Returns:
-            By task, float32 (B, C).
+            By task, float32 (B, C); (B, T, C) of a frame model.
         """
         raise NotImplementedError
 

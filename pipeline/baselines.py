@@ -19,15 +19,16 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_union
 
 from pipeline.clip import Task
-from pipeline.evaluation import summarise
 from pipeline.joined import is_labelled
 from pipeline.losses import class_weights
-from pipeline.metrics import main_metric, score
+from pipeline.metrics import main_metric, positive_scores, score
+from pipeline.scoring import summarise
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)         # inverse regularisation C to choose from; each fit starts at the last
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-3                            # of the gradient; a tenth of it moves no score on MELD in the third place
 MAX_COLUMNS = 8192                          # a wider row (pixels) is no input for a linear model
+MOST_TRAINING = 100_000                     # more training rows than this make a linear model slower, not better
 RARE_FROM_CLIPS = 1000                      # with more training texts, what occurs in a single one is left out
 
 
@@ -42,10 +43,10 @@ class Baselines:
 
 @dataclass(frozen=True)
 class Clips:
-    """What the baselines see.
+    """What the baselines see: clips, or rows of clips.
 
     Args:
-        features: pooled standardised inputs side by side, float32 (N, D).
+        features: standardised inputs side by side, float32 (N, D).
         texts: (N,) str.
         labels: by task (N,).
         splits: places of clips by split name.
@@ -59,6 +60,11 @@ class Clips:
     splits: Mapping[str, np.ndarray]
     train: np.ndarray
     dev: str
+
+    def taught(self, task: Task) -> np.ndarray:
+        """Places that a linear model learns from; of very many an even share, in order."""
+        known = self.known(self.train, task)
+        return known[np.linspace(0, len(known) - 1, MOST_TRAINING).astype(int)] if len(known) > MOST_TRAINING else known
 
     def known(self, places: np.ndarray, task: Task) -> np.ndarray:
         """Those of ``places`` that have a label."""
@@ -87,17 +93,18 @@ def score_baselines(clips: Clips, tasks: Sequence[Task], *, weighting: str = "sq
     for task in tasks:
         everywhere = np.unique(np.concatenate([clips.known(places, task) for places in clips.splits.values()]))
         _add(found, "majority", clips, task, np.full(len(clips.texts), _commonest(clips, task)))
-        if clips.features.shape[1] > MAX_COLUMNS:
+        if not clips.features.shape[1]:
+            found.notes.append("no linear baseline: the inputs are pixels")
+        elif clips.features.shape[1] > MAX_COLUMNS:
             found.notes.append(f"no linear baseline: {clips.features.shape[1]} columns are more than {MAX_COLUMNS}")
         elif task.classes:
-            predicted = _logistic(clips, task, clips.features, everywhere, STRENGTHS, weighting, found,
-                                  "logistic_regression")
-            _add(found, "logistic_regression", clips, task, predicted)
+            _add(found, "logistic_regression", clips, task, *_logistic(
+                clips, task, clips.features, everywhere, STRENGTHS, weighting, found, "logistic_regression"))
         else:
             _add(found, "ridge", clips, task, _ridge(clips, task, everywhere))
         if words is not None and task.classes:
-            _add(found, "tfidf", clips, task, _logistic(clips, task, words, everywhere, (1.0,), weighting, found,
-                                                        "tfidf"))
+            _add(found, "tfidf", clips, task, *_logistic(clips, task, words, everywhere, (1.0,), weighting, found,
+                                                         "tfidf"))
     return found
 
 
@@ -106,25 +113,29 @@ def _commonest(clips: Clips, task: Task) -> float | int:
     return int(np.bincount(labels).argmax()) if task.classes else float(labels.mean())
 
 
-def _add(found: Baselines, name: str, clips: Clips, task: Task, predicted: np.ndarray) -> None:
-    """Score predictions (N,) on every split that has labels."""
+def _add(found: Baselines, name: str, clips: Clips, task: Task, predicted: np.ndarray,
+         certain: np.ndarray | None = None) -> None:
+    """Score predictions (N,), and how sure of the class that is looked for, on every split that has labels."""
     found.predictions[name, task.name] = predicted
     for split, places in clips.splits.items():
         known = clips.known(places, task)
         if len(known):
-            scores = score(task, clips.labels[task.name][known], predicted[known])
+            scores = score(task, clips.labels[task.name][known], predicted[known],
+                           None if certain is None else certain[known])
             found.scores.setdefault(name, {}).setdefault(split, {})[task.name] = summarise([scores])
 
 
 def _logistic(clips: Clips, task: Task, features: np.ndarray | csr_matrix, places: np.ndarray,
-              strengths: Sequence[float], weighting: str, found: Baselines, name: str) -> np.ndarray:
-    """Classes (N,) by the logistic regression that does best on dev; −1 outside ``places``."""
-    train, dev = clips.known(clips.train, task), clips.known(clips.splits[clips.dev], task)
+              strengths: Sequence[float], weighting: str, found: Baselines,
+              name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Classes (N,) by the logistic regression that does best on dev, −1 outside ``places``; and the probability of the
+    class that is looked for, if one is."""
+    train, dev = clips.taught(task), clips.known(clips.splits[clips.dev], task)
     labels = clips.labels[task.name]
     weights = dict(enumerate(class_weights(labels[train], len(task.classes), weighting).tolist()))
     weights = {place: weights[place] for place in np.unique(labels[train]).tolist()}
     regression = LogisticRegression(max_iter=MAX_ITERATIONS, tol=TOLERANCE, class_weight=weights, warm_start=True)
-    best, chosen = -1.0, np.full(len(labels), -1, np.int64)
+    best, chosen, certain = -1.0, np.full(len(labels), -1, np.int64), None
     for strength in strengths:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -132,16 +143,29 @@ def _logistic(clips: Clips, task: Task, features: np.ndarray | csr_matrix, place
         if int(regression.n_iter_.max()) >= MAX_ITERATIONS:
             found.notes.append(f"{name} for {task.name} with C={strength:g} was stopped after {MAX_ITERATIONS}"
                                " iterations, before it converged")
-        on_dev = score(task, labels[dev], regression.predict(features[dev]))[main_metric(task)] if len(dev) else 0.0
+        on_dev = score(task, labels[dev], regression.predict(features[dev]), _probability(
+            regression, task, features[dev])).get(main_metric(task), 0.0) if len(dev) else 0.0
         if on_dev > best:
             best = on_dev
             chosen[places] = regression.predict(features[places])
-    return chosen
+            if (found_there := _probability(regression, task, features[places])) is not None:
+                certain = np.zeros(len(labels))
+                certain[places] = found_there
+    return chosen, certain
+
+
+def _probability(regression: LogisticRegression, task: Task, features: np.ndarray | csr_matrix) -> np.ndarray | None:
+    """How likely the class that is looked for is, (n,); None where none is."""
+    if not task.positive:
+        return None
+    outputs = np.zeros((features.shape[0], len(task.classes)))
+    outputs[:, regression.classes_] = regression.predict_proba(features)
+    return positive_scores(task, outputs)
 
 
 def _ridge(clips: Clips, task: Task, places: np.ndarray) -> np.ndarray:
     """Values (N,) by the ridge regression that does best on dev; NaN outside ``places``."""
-    train, dev = clips.known(clips.train, task), clips.known(clips.splits[clips.dev], task)
+    train, dev = clips.taught(task), clips.known(clips.splits[clips.dev], task)
     labels = clips.labels[task.name]
     best, chosen = -np.inf, np.full(len(labels), np.nan, np.float32)
     for strength in STRENGTHS:

@@ -1,25 +1,26 @@
 """Batches without waiting: rows stay where they are, a batch is one gather by index, and pooled rows are made once.
 
 No loader workers and no Python loop over clips. A model that sums up each clip's rows (``pools``) gets those sums from
-memory; any other gets padded rows with a mask, in batches of clips of like length.
+memory; any other gets padded rows with a mask, in batches of clips of like length. A frame model gets the rows of all
+features that belong to each row of one of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from models import Context, Model
 from pipeline.errors import TrainingError
-from pipeline.joined import Rows
+from pipeline.joined import Rows, row_index
+from pipeline.scaling import Scaler, pool_rows
+from pipeline.units import Units
 
-BLOCK_BYTES = 64 << 20          # rows taken from disk at a time while pooling: memory stays flat, reads stay long
-SPEAKER_NOTE = ("transductive: every speaker's clips are standardised by that speaker's own, the tested ones too"
-                " (without their labels); compare only with results that do the same")
 BUCKET_BATCHES = 32             # clips are sorted by length within this many batches: little padding, enough chance
 
 
@@ -30,14 +31,18 @@ class Batch:
     Args:
         features: float32 (B, T, *row) by feature; zeros where the mask is False. T differs between features.
         mask: bool (B, T) by feature, True = a real row.
-        labels: by task, int64 (B,) with −1 missing, or float32 (B,) with NaN missing.
+        labels: by task, int64 (B,) with −1 missing, or float32 (B,) with NaN missing; (B, T) for a frame model.
         clip_ids: (B,) str.
+        steps: bool (B, T), True where a frame model is to answer; None for others.
+        context: for models that ask for it.
     """
 
     features: Mapping[str, Tensor]
     mask: Mapping[str, Tensor]
     labels: Mapping[str, Tensor]
     clip_ids: np.ndarray
+    steps: Tensor | None = None
+    context: Context | None = None
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -46,69 +51,11 @@ class Batch:
         shapes = ", ".join(f"{name} {tuple(values.shape)}" for name, values in self.features.items())
         return f"Batch({len(self)} clips, {shapes})"
 
-
-@dataclass(frozen=True)
-class Scaler:
-    """Mean and standard deviation of every number of a row, by feature.
-
-    A number that hardly varies there (a dead unit, silence) has the standard deviation 1.
-
-    Args:
-        mean, sd: over the training clips, float32 (*row); or over each speaker's own clips, (S, *row).
-        speaker: whose statistics count for each clip, int64 (N,); None where all clips share them.
-    """
-
-    mean: Mapping[str, Tensor]
-    sd: Mapping[str, Tensor]
-    speaker: np.ndarray | None = None
-
-    @classmethod
-    def fit(cls, rows: Mapping[str, Rows]) -> Scaler:
-        """Statistics over all rows of the clips given; a feature without rows keeps mean 0 and deviation 1."""
-        statistics = {name: _mean_and_sd(part) for name, part in rows.items()}
-        return cls({name: mean for name, (mean, _) in statistics.items()},
-                   {name: sd for name, (_, sd) in statistics.items()})
-
-    @classmethod
-    def fit_speakers(cls, rows: Mapping[str, Rows], speakers: np.ndarray) -> Scaler:
-        """Statistics of every speaker's own rows, those of the clips that are tested too: it takes no labels.
-
-        Args:
-            rows: by feature, for N clips.
-            speakers: (N,) str, none empty.
-        """
-        names, speaker = np.unique(speakers.astype(str), return_inverse=True)
-        parts = [cls.fit({name: part.of(np.flatnonzero(speaker == place)) for name, part in rows.items()})
-                 for place in range(len(names))]
-        return cls({name: torch.stack([part.mean[name] for part in parts]) for name in rows},
-                   {name: torch.stack([part.sd[name] for part in parts]) for name in rows}, speaker)
-
-    def apply(self, name: str, values: Tensor, clips: np.ndarray | None = None) -> Tensor:
-        """Standardised rows of one feature.
-
-        Args:
-            name: the feature.
-            values: float32 (B, T, *row).
-            clips: places of the clips whose rows they are, int64 (B,); only each speaker's own statistics need them.
-        """
-        mean, sd = self.mean[name], self.sd[name]
-        if self.speaker is not None:
-            place = torch.from_numpy(self.speaker[clips])
-            mean, sd = mean[place].unsqueeze(1), sd[place].unsqueeze(1)     # (B, 1, *row)
-        return (values - mean.to(values.device)) / sd.to(values.device)
-
-    def state(self) -> dict[str, dict[str, Tensor]]:
-        """As a checkpoint keeps it; of each speaker's own, which are of no use for others, mean 0 and deviation 1."""
-        if self.speaker is not None:
-            return {name: {"mean": torch.zeros_like(mean[0]), "sd": torch.ones_like(mean[0])}
-                    for name, mean in self.mean.items()}
-        return {name: {"mean": self.mean[name], "sd": self.sd[name]} for name in self.mean}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Mapping[str, Tensor]]) -> Scaler:
-        """The inverse of :meth:`state`, of the training clips' statistics."""
-        return cls({name: part["mean"] for name, part in state.items()},
-                   {name: part["sd"] for name, part in state.items()})
+    def answers(self, network: Model) -> dict[str, Tensor]:
+        """What a network says, by task: (B, C), or (B, T, C) of a frame model."""
+        more = () if self.context is None else (self.context,)
+        found: dict[str, Tensor] = network(self.features, self.mask, *more)
+        return found
 
 
 class Batches:
@@ -123,6 +70,9 @@ class Batches:
         clip_ids: (N,).
         pools: what a model asks for in its config; empty for the rows themselves.
         device: where batches come out.
+        units: rows that a frame model answers for, whose labels ``labels`` then are.
+        aligned: by feature the row that belongs to each unit, int64 (U,), −1 none; with ``units`` only.
+        context: of the N clips, for a model that asks for it.
 
     Attributes:
         inputs: shape of one row as a model gets it, by feature.
@@ -131,15 +81,19 @@ class Batches:
     """
 
     def __init__(self, rows: Mapping[str, Rows], labels: Mapping[str, np.ndarray], clip_ids: np.ndarray, *,
-                 pools: Sequence[str] = (), device: torch.device | str = "cpu") -> None:
+                 pools: Sequence[str] = (), device: torch.device | str = "cpu", units: Units | None = None,
+                 aligned: Mapping[str, np.ndarray] = MappingProxyType({}), context: Context | None = None) -> None:
         self.device = torch.device(device)
         self.clip_ids = clip_ids
-        self.has = {name: part.lengths > 0 for name, part in rows.items()}
+        self.has = {name: part.lengths > 0 for name, part in rows.items()} if units is None else {
+            name: np.bincount(units.owner, index >= 0, len(clip_ids)) > 0 for name, index in aligned.items()}
+        self._units, self._aligned, self._context = units, aligned, context
         self.rows = {name: as_rows(pool_rows(part, pools), part.lengths > 0) for name, part in rows.items()} \
             if pools else dict(rows)
         self.inputs = {name: part.row_shape for name, part in self.rows.items()}
         self._labels = {task: torch.from_numpy(values).to(self.device) for task, values in labels.items()}
-        self._lengths = np.max([part.lengths for part in self.rows.values()], axis=0)
+        self._lengths = np.max([part.lengths for part in self.rows.values()], axis=0) if units is None \
+            else units.lengths
         self._resident: dict[str, tuple[Tensor, Tensor]] = {}
         self._scaler: Scaler | None = None
         self.pools = tuple(pools)
@@ -175,70 +129,116 @@ class Batches:
     def take(self, clips: np.ndarray) -> Batch:
         """The clips at these places, int64 (B,), in the order given."""
         index = torch.from_numpy(clips).to(self.device)
+        context = self._context and Context(*(part[index].to(self.device) for part in (
+            self._context.dialogue, self._context.turn, self._context.speaker, self._context.start)))
+        if self._units is not None:
+            return self._frames(self._units, clips, context)
         features, mask = {}, {}
         for name, part in self.rows.items():
             if name in self._resident:
                 values, real = self._resident[name]
                 features[name], mask[name] = values.index_select(0, index), real.index_select(0, index)
             else:
-                features[name], mask[name] = self._padded(name, clips)
+                features[name], mask[name] = self._standardised(name, clips, *gather_rows(part.of(clips)))
         labels = {task: values.index_select(0, index) for task, values in self._labels.items()}
-        return Batch(features, mask, labels, self.clip_ids[clips])
+        return Batch(features, mask, labels, self.clip_ids[clips], context=context)
 
-    def _padded(self, name: str, clips: np.ndarray) -> tuple[Tensor, Tensor]:
-        values, mask = gather_rows(self.rows[name].of(clips))
+    def _frames(self, units: Units, clips: np.ndarray, context: Context | None) -> Batch:
+        """Some clips as a frame model takes them: everything at the rows of the clock."""
+        within = np.arange(max(1, int(units.lengths[clips].max(initial=0))))
+        steps = within < units.lengths[clips, None]                         # (B, T)
+        places = np.where(steps, units.starts[clips, None] + within, 0)
+        features, mask = {}, {}
+        for name, part in self.rows.items():
+            index = np.where(steps, self._aligned[name][places], -1)
+            values = np.zeros((*steps.shape, *part.row_shape), np.float32)
+            values[index >= 0] = part.values[index[index >= 0]]
+            features[name], mask[name] = self._standardised(name, clips, torch.from_numpy(values),
+                                                            torch.from_numpy(index >= 0))
+        on_device, real = torch.from_numpy(places).to(self.device), torch.from_numpy(steps).to(self.device)
+        labels = {task: torch.where(real, values[on_device], -1 if values.dtype == torch.int64 else torch.nan)
+                  for task, values in self._labels.items()}
+        return Batch(features, mask, labels, self.clip_ids[clips], real, context)
+
+    def _standardised(self, name: str, clips: np.ndarray, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if self._scaler is not None:
             real = mask.view(*mask.shape, *[1] * (values.ndim - 2))
             values = torch.where(real, self._scaler.apply(name, values, clips), 0.0)
         return values.to(self.device), mask.to(self.device)
 
-    def epoch(self, clips: np.ndarray, batch_size: int, *, generator: torch.Generator | None = None) -> Iterator[Batch]:
+    def epoch(self, clips: np.ndarray, batch_size: int, *, generator: torch.Generator | None = None,
+              batch_rows: int = 0) -> Iterator[Batch]:
         """All the clips at these places once, in batches.
 
         Args:
             clips: places, int64.
-            batch_size: clips in a batch; the last may be smaller.
+            batch_size: clips in a batch; the last may be smaller, and one with context ends with a conversation.
             generator: shuffles; without one the order is kept.
+            batch_rows: rows in a batch at most, padding included, for a frame model; 0 sets no limit, and a longer
+                clip makes a batch alone.
         """
+        for places in self.places(clips, batch_size, generator=generator, batch_rows=batch_rows):
+            yield self.take(places)
+
+    def units_of(self, clips: np.ndarray) -> np.ndarray:
+        """Places of what is answered for at some clips, in order: the clips, or their rows; int64."""
+        return clips if self._units is None else self._units.of(clips)
+
+    def places(self, clips: np.ndarray, batch_size: int, *, generator: torch.Generator | None = None,
+               batch_rows: int = 0) -> Iterator[np.ndarray]:
+        """Places of the clips of each batch of :meth:`epoch`."""
+        if self._context is not None:
+            yield from whole_dialogues(np.asarray(self._context.dialogue)[clips], clips, batch_size, generator)
+            return
         if generator is not None:
             clips = clips[torch.randperm(len(clips), generator=generator).numpy()]
         if self.pools:
-            yield from (self.take(clips[start:start + batch_size]) for start in range(0, len(clips), batch_size))
+            yield from (clips[start:start + batch_size] for start in range(0, len(clips), batch_size))
             return
-        for places in _buckets(self._lengths[clips], batch_size, generator):
-            yield self.take(clips[places])
+        for bucket in _buckets(self._lengths[clips], batch_size, generator):
+            yield from within_rows(clips[bucket], self._lengths[clips[bucket]], batch_rows)
+
+
+def within_rows(clips: np.ndarray, lengths: np.ndarray, batch_rows: int) -> Iterator[np.ndarray]:
+    """A batch cut so that clips times their longest stay within so many rows; 0 cuts nothing.
+
+    >>> [part.tolist() for part in within_rows(np.array([7, 8, 9]), np.array([2, 2, 5]), 6)]
+    [[7, 8], [9]]
+    """
+    first = 0
+    for place in range(1, len(clips)):
+        if batch_rows and (place + 1 - first) * lengths[first:place + 1].max() > batch_rows:
+            yield clips[first:place]
+            first = place
+    yield clips[first:]
+
+
+def whole_dialogues(dialogue: np.ndarray, clips: np.ndarray, batch_size: int,
+                    generator: torch.Generator | None) -> Iterator[np.ndarray]:
+    """Batches of whole conversations, each with at least one and beyond that at most ``batch_size`` clips.
+
+    Args:
+        dialogue: number of each clip's conversation, (n,).
+        clips: (n,) places.
+        batch_size: clips in a batch.
+        generator: shuffles the conversations; without one they come by their first clips.
+    """
+    _, first, which = np.unique(dialogue, return_index=True, return_inverse=True)
+    order = np.argsort(first) if generator is None else torch.randperm(len(first), generator=generator).numpy()
+    by_dialogue = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
+    batch: list[np.ndarray] = []
+    for place in order:
+        if batch and sum(map(len, batch)) + len(by_dialogue[place]) > batch_size:
+            yield clips[np.concatenate(batch)]
+            batch = []
+        batch.append(by_dialogue[place])
+    if batch:
+        yield clips[np.concatenate(batch)]
 
 
 def as_rows(pooled: np.ndarray, has: np.ndarray) -> Rows:
     """Pooled statistics (N, k·D) as one row for each clip that has any."""
     return Rows(pooled, np.arange(len(pooled)), has.astype(np.int64))
-
-
-def pool_rows(rows: Rows, pools: Sequence[str]) -> np.ndarray:
-    """Sum up each clip's rows by statistics that hold no parameters.
-
-    Args:
-        rows: of N clips; rows of D numbers in any shape.
-        pools: ``"mean"``, ``"std"`` (of the clip's rows, divided by T: 0 for a single row), in the order wanted.
-
-    Returns:
-        float32 (N, k·D), one block of D for each pool; zeros for a clip without rows.
-    """
-    width = int(np.prod(rows.row_shape))
-    pooled = torch.zeros(len(rows.starts), len(pools), width)
-    for clips in _blocks(rows, width):
-        starts, lengths = rows.starts[clips], rows.lengths[clips]
-        first, stop = int(starts.min()), int((starts + lengths).max())
-        values = torch.from_numpy(np.asarray(rows.values[first:stop], np.float32).reshape(stop - first, width))
-        index = torch.from_numpy(_row_index(starts - first, lengths))
-        offsets = torch.from_numpy(np.cumsum(lengths) - lengths)
-        mean = F.embedding_bag(index, values, offsets, mode="mean")
-        for place, pool in enumerate(pools):
-            if pool == "std":
-                centred = values[index] - mean.repeat_interleave(torch.from_numpy(lengths), 0)
-                variance = F.embedding_bag(torch.arange(len(index)), centred.square_(), offsets, mode="mean")
-            pooled[torch.from_numpy(clips), place] = mean if pool == "mean" else variance.sqrt()
-    return np.asarray(pooled.flatten(1))
 
 
 def gather_rows(rows: Rows) -> tuple[Tensor, Tensor]:
@@ -250,34 +250,8 @@ def gather_rows(rows: Rows) -> tuple[Tensor, Tensor]:
     steps = np.arange(max(1, int(rows.lengths.max(initial=0))))
     mask = steps < rows.lengths[:, None]                                    # (B, T)
     values = np.zeros((*mask.shape, *rows.row_shape), np.float32)
-    values[mask] = rows.values[_row_index(rows.starts, rows.lengths)]
+    values[mask] = rows.values[row_index(rows.starts, rows.lengths)]
     return torch.from_numpy(values), torch.from_numpy(mask)
-
-
-def _row_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Places of all rows of some clips, one clip after the other, int64 (sum of lengths,)."""
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.asarray(np.repeat(starts, lengths) + within)
-
-
-def _blocks(rows: Rows, width: int) -> Iterator[np.ndarray]:
-    """Places of the clips that have rows, in the order of the file, cut so that a block stays under BLOCK_BYTES."""
-    order = np.flatnonzero(rows.lengths)
-    order = order[np.argsort(rows.starts[order], kind="stable")]
-    if len(order):
-        size = np.cumsum(rows.lengths[order]) * width * 4 // BLOCK_BYTES
-        yield from np.split(order, np.flatnonzero(np.diff(size)) + 1)
-
-
-def _mean_and_sd(rows: Rows) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation over all rows, from those of each clip (law of total variance)."""
-    weight = rows.lengths / max(1, rows.lengths.sum())
-    mean, within = pool_rows(rows, ("mean", "std")).astype(np.float64).reshape(len(weight), 2, -1).swapaxes(0, 1)
-    total = weight @ mean
-    sd = np.sqrt(weight @ (np.square(within) + np.square(mean - total)))
-    sd[sd <= 1e-6 * sd.max(initial=0)] = 1.0
-    shape = rows.row_shape
-    return torch.from_numpy(total.astype(np.float32)).view(shape), torch.from_numpy(sd.astype(np.float32)).view(shape)
 
 
 def _buckets(lengths: np.ndarray, batch_size: int, generator: torch.Generator | None) -> list[np.ndarray]:

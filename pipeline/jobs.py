@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,22 @@ import numpy as np
 import torch
 
 from models import Model
-from pipeline.batch import SPEAKER_NOTE, Batches, Scaler
+from pipeline.batch import Batches
 from pipeline.clip import Task
 from pipeline.config import to_json
 from pipeline.devices import usable_device
 from pipeline.errors import StoreError, TrainingError, UsageError
+from pipeline.examples import lay_out
 from pipeline.folds import DEV, TEST, TRAIN, Folds, choose_folds
 from pipeline.joined import JoinedStores, choose_inputs, is_labelled
 from pipeline.losses import TaskLoss, class_weights
 from pipeline.metric_losses import metric_loss
 from pipeline.metrics import main_metric, metric_names
-from pipeline.runs import Checkpoint, build_model
+from pipeline.runs import Checkpoint, build_model, model_class
+from pipeline.scaling import SPEAKER_NOTE, Scaler
 from pipeline.splits import Splits, choose_splits, refuse_leaks
 from pipeline.train_config import TrainConfig
+from pipeline.units import Units
 
 MIN_BATCHES = 10                # batches in an epoch at least …
 MIN_BATCH = 4                   # … unless they got smaller than this
@@ -42,6 +45,7 @@ class Material:
     inputs: tuple[str, ...]
     tasks: tuple[Task, ...]
     labels: Mapping[str, np.ndarray]
+    units: Units
     batches: Batches
 
     @property
@@ -125,16 +129,6 @@ class Job(Material):
         return {split: places[:self.config.batch_size] for split, places in self.splits.places.items()
                 if split != self.test_split}
 
-    def pooled_features(self) -> np.ndarray:
-        """Every clip's inputs as one row of pooled, standardised numbers side by side, float32 (N, D)."""
-        batches, every = self.batches, np.arange(len(self.stores))
-        if not batches.pools:
-            batches = Batches({name: self.stores.rows(name) for name in self.inputs}, {}, batches.clip_ids,
-                              pools=("mean",))
-            self.standardise(batches, self.train_clips)
-        features = batches.take(every).features
-        return np.concatenate([values[:, 0].cpu().numpy() for values in features.values()], axis=1)
-
     def plan(self) -> dict[str, Any]:
         """What ``config.json`` holds; the same job gives the same plan."""
         sizes = {"train": len(self.train_clips), "dev": len(self.dev_clips)}
@@ -174,18 +168,23 @@ def gather(stores: JoinedStores, model: str, model_config: Any, config: TrainCon
     """Read what does not depend on how clips are divided; the arguments and errors are those of :func:`prepare`."""
     chosen = choose_inputs(stores, inputs)
     answered = _choose_tasks(stores, tasks)
-    labels = {task.name: stores.labels(task.name) for task in answered}
-    first = answered[0]
+    first, kind = answered[0], model_class(model)
     if config.select_by not in ("auto", *metric_names(first)):
         raise UsageError(f"select_by={config.select_by}: task {first.name!r} is scored by"
                          f" {', '.join(metric_names(first))}")
-    batches = Batches({name: stores.rows(name) for name in chosen}, labels, stores.clips["clip_id"].to_numpy(),
-                      pools=model_config.pools, device=usable_device(config.device))
+    laid = lay_out(stores, chosen, answered, kind=kind, pools=model_config.pools, level=config.level,
+                   clock=config.clock, device=usable_device(config.device))
+    config = replace(config, level=laid.level, clock=laid.clock)
     if config.metric_loss != "none":
+        if kind.level == "frame":
+            raise UsageError(f"metric_loss={config.metric_loss}: {model} answers for rows, and distances are between"
+                             " clips; leave it out")
         with torch.device("meta"):
-            planned = build_model(model, to_json(model_config), batches.inputs, answered)
+            planned = build_model(model, to_json(model_config), laid.batches.inputs, answered)
         metric_loss(config.metric_loss, first, planned.embedding_width)  # refused before anything is written
-    return Material(model, model_config, config, stores, chosen, tuple(answered), labels, batches)
+    labels = {task.name: laid.units.clip_labels(task, len(laid.stores)) for task in answered}
+    return Material(model, model_config, config, laid.stores, chosen, tuple(answered), labels, laid.units,
+                    laid.batches)
 
 
 @dataclass(frozen=True)
@@ -219,7 +218,8 @@ def teaching(material: Material, splits: Splits, folds: Folds | None = None) -> 
         raise TrainingError(f"no clip of {splits.dev!r} is labelled for {first.name!r}, so no epoch can be chosen; name"
                             " another split with --dev-split")
     dev_clips = dev_clips[:config.batch_size] if config.smoke else dev_clips
-    losses = {task.name: _loss(task, config, labels[task.name][train_clips], material.batches.device)
+    taught = material.units.of(train_clips)
+    losses = {task.name: _loss(task, config, material.units.labels[task.name][taught], material.batches.device)
               for task in material.tasks}
     return Teaching(train_clips, dev_clips, losses, num_without)
 

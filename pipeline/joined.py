@@ -100,6 +100,11 @@ class JoinedStores:
                                  f" in {clip['split']!r} of {store.path}")
 
     @property
+    def unit_rows(self) -> pd.DataFrame | None:
+        """``row`` and ``start_seconds`` of each clip where clips are rows of others; else None."""
+        return None
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         return tuple(store.path for store in self.stores)
 
@@ -133,6 +138,23 @@ class JoinedStores:
         starts[places], lengths[places] = offsets[:-1], np.diff(offsets)
         return Rows(store.array(feature), starts, lengths)
 
+    def times(self, feature: str) -> np.ndarray:
+        """Start and stop of all rows of a feature in seconds from their clip's start, float32 (R, 2).
+
+        Raises:
+            StoreError: no such feature.
+        """
+        return self.owner(feature).times(feature)
+
+    def columns(self, feature: str) -> tuple[str, ...]:
+        """Names of a feature's columns; empty where they have none.
+
+        Raises:
+            StoreError: no such feature.
+        """
+        columns: tuple[str, ...] = self.owner(feature).head(feature)["columns"]
+        return columns
+
     def labels(self, task: str) -> np.ndarray:
         """Labels of a task for every clip: class index int64 with −1 missing, or float32 with NaN missing; (N,).
 
@@ -160,6 +182,16 @@ class JoinedStores:
         store = self.owner(feature)
         return {"modality": store.modality(feature), "row_shape": list(store.row_shape(feature)),
                 "fingerprint": store.fingerprint(feature), "recipe": store.recipe(feature)}
+
+
+def row_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Places of all rows of some clips, one clip after the other, int64 (sum of lengths,).
+
+    >>> row_index(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.asarray(np.repeat(starts, lengths) + within)
 
 
 def open_stores(paths: Path | Sequence[Path]) -> JoinedStores:

@@ -37,7 +37,8 @@ class TaskLoss:
         return self.mean, self.sd
 
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Mean loss of a batch: outputs (B, C), labels (B,); 0 when no clip has a label."""
+        """Mean loss of a batch: outputs (..., C), labels (...,); 0 when nothing has a label."""
+        outputs, labels = outputs.flatten(0, -2), labels.flatten()
         if self.task.classes:
             known = labels >= 0
             total = F.cross_entropy(outputs, labels, weight=self.weights, ignore_index=-1, reduction="sum",

@@ -1,8 +1,9 @@
 """Scores of predictions, and how far chance could move them.
 
 Classification: accuracy, weighted F1 (MELD's score), macro F1 and UAR (unweighted average recall), by scikit-learn, as
-fractions 0–1. Regression: the concordance correlation coefficient (Lin 1989), Pearson's r, mean absolute error, root
-mean squared error. Every score is a function of sums over clips, so a bootstrap over groups redraws those sums.
+fractions 0–1; where one class is looked for also average precision (AVA's). Regression: the concordance correlation
+coefficient (Lin 1989), Pearson's r, mean absolute error, root mean squared error. All but average precision are
+functions of sums over clips, so a bootstrap over groups redraws those sums.
 """
 
 from __future__ import annotations
@@ -13,34 +14,49 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
+from pipeline.average_precision import average_precision
 from pipeline.clip import Task
 
+AVERAGE_PRECISION = "average_precision"
 CLASSIFICATION_METRICS = ("accuracy", "weighted_f1", "macro_f1", "uar")
+PRECISION_RESAMPLES = 200
 REGRESSION_METRICS = ("ccc", "pearson", "mae", "rmse")
 LOWER_IS_BETTER = ("mae", "rmse")
 
 
 def metric_names(task: Task) -> tuple[str, ...]:
-    """Names of a task's scores, the main one (by default) second for classes and first for values."""
+    """Names of a task's scores."""
+    if task.positive:
+        return (AVERAGE_PRECISION, *CLASSIFICATION_METRICS)
     return CLASSIFICATION_METRICS if task.classes else REGRESSION_METRICS
 
 
 def main_metric(task: Task) -> str:
-    """The score that chooses the best epoch unless the user names one: weighted F1, or CCC for values."""
+    """The score that chooses the best epoch unless the user names one: weighted F1, average precision where one class
+    is looked for, or CCC for values."""
+    if task.positive:
+        return AVERAGE_PRECISION
     return "weighted_f1" if task.classes else "ccc"
 
 
-def score(task: Task, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+def positive_scores(task: Task, outputs: np.ndarray) -> np.ndarray | None:
+    """Probability of the class that is looked for, (N,), from outputs (N, C); None where none is."""
+    return outputs[:, task.classes.index(task.positive)] if task.positive else None
+
+
+def score(task: Task, labels: np.ndarray, predictions: np.ndarray,
+          scores: np.ndarray | None = None) -> dict[str, float]:
     """All scores of one task.
 
     Args:
         task: what was predicted.
         labels: (N,) class indices or values; none missing.
         predictions: (N,), likewise.
+        scores: (N,) how likely the class that is looked for is; without them what is predicted stands for certain.
 
     Returns:
-        By metric. Classes that neither occur nor are predicted are left out of macro F1; classes that do not occur are
-        left out of UAR. A correlation with something constant is 0.
+        By metric. Average precision is left out where the class that is looked for does not occur. Classes that neither
+        occur nor are predicted are left out of macro F1; classes that do not occur are left out of UAR. A correlation with something constant is 0.
 
     Raises:
         ValueError: no clip, or lengths that differ.
@@ -51,10 +67,15 @@ def score(task: Task, labels: np.ndarray, predictions: np.ndarray) -> dict[str, 
     if not task.classes:
         sums = _value_terms(labels, predictions).sum(0)
         return {name: float(value) for name, value in _value_scores(sums).items()}
+    found = {}
+    wanted = _wanted(task, labels)
+    if wanted is not None and wanted.any():
+        found[AVERAGE_PRECISION] = average_precision(wanted, _certainty(task, predictions, scores))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
         occurring = np.unique(labels)
         return {
+            **found,
             "accuracy": float(accuracy_score(labels, predictions)),
             "weighted_f1": float(f1_score(labels, predictions, average="weighted", zero_division=0)),
             "macro_f1": float(f1_score(labels, predictions, average="macro", zero_division=0)),
@@ -62,8 +83,17 @@ def score(task: Task, labels: np.ndarray, predictions: np.ndarray) -> dict[str, 
         }
 
 
+def _wanted(task: Task, labels: np.ndarray) -> np.ndarray | None:
+    """Where a label is the class that is looked for, bool (N,); None where none is."""
+    return labels == task.classes.index(task.positive) if task.positive else None
+
+
+def _certainty(task: Task, predictions: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
+    return scores if scores is not None else (predictions == task.classes.index(task.positive)).astype(np.float64)
+
+
 def confidence_intervals(task: Task, labels: np.ndarray, predictions: Sequence[np.ndarray], groups: np.ndarray, *,
-                         seed: int = 0, num_resamples: int = 1000,
+                         scores: Sequence[np.ndarray | None] = (), seed: int = 0, num_resamples: int = 1000,
                          level: float = 0.95) -> dict[str, tuple[float, float]]:
     """Percentile bootstrap over groups: what the score might be on other dialogues (or actors) of the same kind.
 
@@ -75,6 +105,8 @@ def confidence_intervals(task: Task, labels: np.ndarray, predictions: Sequence[n
         labels: (N,).
         predictions: (N,) of each seed.
         groups: (N,) group of each clip; "" means that the clip stands alone.
+        scores: (N,) of each seed, as for :func:`score`; average precision is redrawn :data:`PRECISION_RESAMPLES` times
+            at most, as every draw costs a pass over all clips.
         seed: of the draws.
         num_resamples: draws.
         level: share of the draws that lie inside.
@@ -90,7 +122,8 @@ def confidence_intervals(task: Task, labels: np.ndarray, predictions: Sequence[n
     _, place = np.unique(names.astype(str), return_inverse=True)
     num_groups = int(place.max()) + 1
     draws = np.random.default_rng(seed).multinomial(num_groups, np.full(num_groups, 1 / num_groups), num_resamples)
-    scores: dict[str, np.ndarray] = {metric: np.zeros(num_resamples) for metric in metric_names(task)}
+    totals: dict[str, np.ndarray] = {metric: np.zeros(num_resamples) for metric in (
+        CLASSIFICATION_METRICS if task.classes else REGRESSION_METRICS)}
     for predicted in predictions:
         if task.classes:
             sums = np.zeros((num_groups, len(task.classes) ** 2))
@@ -101,10 +134,16 @@ def confidence_intervals(task: Task, labels: np.ndarray, predictions: Sequence[n
             np.add.at(sums, place, _value_terms(labels, predicted))
             found = _value_scores(draws @ sums)
         for metric, values in found.items():
-            scores[metric] += values / len(predictions)
+            totals[metric] += values / len(predictions)
+    wanted = _wanted(task, labels)
+    if wanted is not None and wanted.any():
+        certain = [_certainty(task, *pair) for pair in zip(predictions, scores or [None] * len(predictions))]
+        totals[AVERAGE_PRECISION] = np.array([
+            np.mean([average_precision(wanted, values, draw[place]) for values in certain])
+            for draw in draws[:PRECISION_RESAMPLES] if draw[place][wanted].any()])
     edges = [(1 - level) / 2, (1 + level) / 2]
     return {metric: (float(low), float(high)) for metric, (low, high) in (
-        (metric, np.quantile(values, edges)) for metric, values in scores.items())}
+        (metric, np.quantile(values, edges)) for metric, values in totals.items())}
 
 
 def _class_scores(tables: np.ndarray) -> dict[str, np.ndarray]:

@@ -13,16 +13,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from models import count_parameters
 from pipeline.answers import read_answers
 from pipeline.baselines import Baselines, Clips, score_baselines
+from pipeline.batch import Batches
 from pipeline.clip import Task
-from pipeline.evaluation import Scored, in_units, interval, named, outputs_of, summarise
 from pipeline.folds import TEST, Folds, few
 from pipeline.jobs import Job, Material
 from pipeline.metrics import main_metric, score
 from pipeline.runs import Checkpoint, count_read, read_json, write_json, write_text
+from pipeline.scoring import Scored, in_units, interval, named, split_outputs, summarise
+from pipeline.units import align
 
 
 def write_results(job: Job) -> None:
@@ -30,16 +33,17 @@ def write_results(job: Job) -> None:
     checkpoints = [Checkpoint.load(job.run / f"seed{seed}" / "best.pt") for seed in job.seeds]
     outputs = {}
     for checkpoint in checkpoints:
-        raw = outputs_of(checkpoint.network().to(job.batches.device), job.batches, np.arange(len(job.stores)))
+        raw = split_outputs(checkpoint.network().to(job.batches.device), job.batches, job.scored_places().values(),
+                            len(job.units), job.tasks)
         outputs[checkpoint.seed] = {task.name: in_units(task, raw[task.name], checkpoint.value_scale[task.name])
                                     for task in job.tasks}
-    scored = Scored(outputs, job.scored_places(), job.labels, job.stores.clips["group"].to_numpy(),
-                    job.batches.clip_ids, job.batches.has, job.tasks)
+    scored = Scored.of(outputs, job.scored_places(), job.units, job.stores, job.batches.has, job.tasks)
     metrics = scored.metrics(bootstrap_seed=job.config.seed, chosen_by=job.select_by)
     notes = list(job.notes)
     if job.config.baselines and not job.config.smoke:
-        clips = Clips(job.pooled_features(), job.stores.clips["text"].to_numpy(), job.labels, scored.places,
-                      job.train_clips, job.splits.dev)
+        texts = np.full(len(job.units), "", object) if job.units.clock else job.stores.clips["text"].to_numpy()
+        clips = Clips(_linear_features(job), texts, job.units.labels, scored.places, job.units.of(job.train_clips),
+                      job.splits.dev)
         baselines = score_baselines(clips, job.tasks, weighting=job.config.class_weights)
         metrics["baselines"] = baselines.scores
         notes += baselines.notes
@@ -51,6 +55,30 @@ def write_results(job: Job) -> None:
         "num_parameters": count_parameters(checkpoints[0].network()), "dev_is_test": job.config.dev_is_test,
         "normalise": job.config.normalise, "smoke": job.config.smoke, "notes": notes,
         "test_reads": count_read(job.stores.paths, split=job.test_split, run=job.run, by="train") if reads else {}})
+
+
+def _linear_features(job: Job) -> np.ndarray:
+    """Every unit's inputs as one row of standardised numbers side by side, float32 (U, D).
+
+    Of clips these are the pooled rows; of rows the numbers that stand there, 0 where there are none, without pixels.
+    """
+    if job.units.clock:
+        parts = [_aligned(job, name) for name in job.inputs if job.stores.rows(name).values.dtype != np.uint8]
+        return np.concatenate(parts, axis=1) if parts else np.zeros((len(job.units), 0), np.float32)
+    batches, every = job.batches, np.arange(len(job.stores))
+    if not batches.pools:
+        batches = Batches({name: job.stores.rows(name) for name in job.inputs}, {}, batches.clip_ids, pools=("mean",))
+        job.standardise(batches, job.train_clips)
+    return np.concatenate([values[:, 0].cpu().numpy() for values in batches.take(every).features.values()], axis=1)
+
+
+def _aligned(job: Job, name: str) -> np.ndarray:
+    """One feature at every unit, standardised, float32 (U, D); 0 where it has no row."""
+    index, values = align(job.stores, name, job.units), job.stores.rows(name).values
+    has = torch.from_numpy(index >= 0).view(-1, *[1] * (values.ndim - 1))
+    rows = torch.from_numpy(values[np.maximum(index, 0)])
+    found = torch.where(has, job.scaler.apply(name, rows, job.units.owner), 0.0)
+    return np.asarray(found.flatten(1))
 
 
 def _answers(baselines: Baselines, scored: Scored) -> pd.DataFrame:
@@ -107,7 +135,8 @@ def pool_folds(run: Path, material: Material, folds: Folds, notes: Sequence[str]
 
 def _pooled(material: Material, folds: Folds, answers: pd.DataFrame) -> dict[str, Any]:
     """Scores and intervals of all folds' predictions, one figure a seed."""
-    group_of = material.stores.clips.set_index("clip_id")["group"]
+    clips = material.stores.clips.drop_duplicates("clip_id")
+    group_of = clips.set_index("clip_id")["group"]
     scores, intervals, num_scored = {}, {}, {}
     for index, task in enumerate(material.tasks):
         rows = answers[(answers["task"] == task.name) & (answers["label"] != "")]
@@ -120,7 +149,7 @@ def _pooled(material: Material, folds: Folds, answers: pd.DataFrame) -> dict[str
         intervals[task.name] = interval(
             task, material.select_by if index == 0 else main_metric(task), labels,
             [_values(task, part["prediction"]) for part in seeds], group_of[seeds[0]["clip_id"]].to_numpy(),
-            seed=material.config.seed)
+            scores=[_certain(task, part) for part in seeds], seed=material.config.seed)
     tested = np.concatenate([fold.splits.places[TEST] for fold in folds.folds])
     has = {name: part[tested] for name, part in material.batches.has.items()}
     without = int((~np.any(list(has.values()), axis=0)).sum())
@@ -153,7 +182,13 @@ def _tested(path: Path, fold: str) -> pd.DataFrame:
 
 
 def _score(task: Task, rows: pd.DataFrame) -> dict[str, float]:
-    return score(task, _values(task, rows["label"]), _values(task, rows["prediction"]))
+    return score(task, _values(task, rows["label"]), _values(task, rows["prediction"]), _certain(task, rows))
+
+
+def _certain(task: Task, rows: pd.DataFrame) -> np.ndarray | None:
+    """How likely the class that is looked for is, (n,); None where none is, or the rows do not say."""
+    name = f"probability_{task.positive}"
+    return rows[name].astype(float).to_numpy() if task.positive and name in rows else None
 
 
 def _values(task: Task, cells: Iterable[str]) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pipeline.config import setting
 from pipeline.metric_losses import MetricChoice
+from pipeline.units import Level
 
 WITHOUT_FOLDS = ("train_split", "dev_split", "test_split", "dev_is_test", "smoke")
 
@@ -39,6 +40,11 @@ class TrainConfig:
     dev_fraction: float = setting(0.2, "share of the training groups that becomes dev where the corpus has none")
     folds: str = setting("", "protocol by which clips are divided instead: a name of the corpus, leave-one-group-out,"
                          " N-group-folds, random, or a CSV file of groups and folds")
+    level: Level = setting("auto", "answer for whole clips (utterance), or for each of their rows (frame); auto: as the"
+                           " model and the tasks are made")
+    clock: str = setting("", "feature whose rows are answered for; by default frame_labels where stored, else the first"
+                         " input")
+    batch_rows: int = setting(4096, "rows in a batch of a frame model at most, padding included")
     fold_dev: Literal["auto", "next", "carved"] = setting(
         "auto", "clips that choose a fold's epoch: those that the next fold tests, or carved from its training clips by"
         " group; auto: as the protocol says")
@@ -53,7 +59,7 @@ class TrainConfig:
     device: str = setting("auto", "auto, cpu or cuda:N", machine=True)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "seeds", "patience", "threads"):
+        for name in ("epochs", "batch_size", "batch_rows", "seeds", "patience", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1, found {getattr(self, name)}")
         if self.lr <= 0 or self.gradient_clip <= 0:

@@ -17,12 +17,12 @@ from torch.utils.tensorboard import SummaryWriter
 from models import Model
 from pipeline.batch import Batch
 from pipeline.errors import TrainingError
-from pipeline.evaluation import decide, in_units, outputs_of
 from pipeline.joined import is_labelled
 from pipeline.jobs import Job
 from pipeline.metric_losses import MetricLoss, metric_loss
-from pipeline.metrics import LOWER_IS_BETTER, score
+from pipeline.metrics import LOWER_IS_BETTER, positive_scores, score
 from pipeline.runs import append_history, load_tensors, read_history, save_tensors, write_history
+from pipeline.scoring import decide, in_units, outputs_of
 
 
 class Progress(Protocol):
@@ -178,7 +178,8 @@ def training_epoch(job: Job, state: TrainingState) -> float:
     """
     state.network.train()
     losses = []
-    for batch in job.batches.epoch(job.train_clips, job.batch_size, generator=state.shuffle):
+    for batch in job.batches.epoch(job.train_clips, job.batch_size, generator=state.shuffle,
+                                   batch_rows=job.config.batch_rows):
         losses.append(training_step(job, state, batch))
         if job.config.smoke:
             break
@@ -192,9 +193,9 @@ def training_epoch(job: Job, state: TrainingState) -> float:
 def training_step(job: Job, state: TrainingState, batch: Batch) -> Tensor:
     """One step down the sum of the tasks' losses on a batch, and of the metric loss if there is one; the sum."""
     embedding = None if state.metric is None else state.network.embed(batch.features, batch.mask)
-    outputs = state.network(batch.features, batch.mask) if embedding is None else state.network.decide(embedding)
-    loss = torch.stack([job.losses[task.name](outputs[task.name], batch.labels[task.name])
-                        for task in job.tasks]).sum()
+    outputs = batch.answers(state.network) if embedding is None else state.network.decide(embedding)
+    loss = torch.stack([_task_weight(state.network, name) * job.losses[name.split("/")[0]](
+        values, batch.labels[name.split("/")[0]]) for name, values in outputs.items()]).sum()
     if state.metric is not None and embedding is not None:
         loss = loss + job.config.metric_weight * state.metric(embedding, batch.labels[job.tasks[0].name])
     state.optimiser.zero_grad(set_to_none=True)
@@ -204,17 +205,22 @@ def training_step(job: Job, state: TrainingState, batch: Batch) -> Tensor:
     return loss.detach()
 
 
+def _task_weight(network: Model, name: str) -> float:
+    """Weight of an answer in the loss: 1 of a task's own, as the model says of those beside it (``"TASK/NAME"``)."""
+    return network.auxiliary_weights[name.split("/")[1]] if "/" in name else 1.0
+
+
 def _validate(job: Job, network: Model) -> tuple[float, dict[str, dict[str, float]]]:
     """Loss and scores of every task on the dev split."""
     raw = outputs_of(network, job.batches, job.dev_clips)
     total, scores = 0.0, {}
     for task in job.tasks:
-        labels = job.labels[task.name][job.dev_clips]
+        labels = job.units.labels[task.name][job.units.of(job.dev_clips)]
         loss, known = job.losses[task.name], is_labelled(labels)
         total += float(loss(raw[task.name], torch.from_numpy(labels).to(raw[task.name].device)))
         if known.any():
-            predicted = decide(task, in_units(task, raw[task.name], loss.scale))
-            scores[task.name] = score(task, labels[known], predicted[known])
+            outputs = in_units(task, raw[task.name], loss.scale)[known]
+            scores[task.name] = score(task, labels[known], decide(task, outputs), positive_scores(task, outputs))
     return total, scores
 
 

@@ -13,11 +13,13 @@ import pytest
 import torch
 from tests.training_stores import TASKS, make_actors, make_clips, make_protocol, make_store
 
-from pipeline import evaluation
-from pipeline.batch import Batches, Scaler
+from pipeline import scoring
+from pipeline.batch import Batches
+from pipeline.scaling import Scaler
 from pipeline.clip import Clip, Task
 from pipeline.errors import StoreError, TrainingError, UsageError
-from pipeline.evaluation import evaluate, outputs_of, summarise
+from pipeline.evaluation import evaluate
+from pipeline.scoring import outputs_of, summarise
 from pipeline.joined import open_stores
 from pipeline.runs import Checkpoint
 from pipeline.train_config import TrainConfig
@@ -39,7 +41,7 @@ def run(store: Path) -> Path:
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
 def test_a_split_scores_as_it_did_after_training(store: Path, run: Path, split: str,
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "SCORING_BATCH", 7)
+    monkeypatch.setattr(scoring, "SCORING_BATCH", 7)
     before = torch.get_rng_state()
     metrics, trained = evaluate(run, store, split=split, device="cpu"), json.loads((run / "metrics.json").read_text())
     assert torch.equal(torch.get_rng_state(), before)

@@ -18,7 +18,7 @@ from tests.training_stores import CLASSES, TASKS, make_actors, make_clips, make_
 from pipeline.cli import main
 from pipeline.clip import Clip
 from pipeline.errors import TrainingError, UsageError
-from pipeline.evaluation import num_groups
+from pipeline.scoring import num_groups
 from pipeline.joined import open_stores
 from pipeline.metrics import confidence_intervals, score
 from pipeline.runs import Checkpoint, read_history

@@ -15,7 +15,7 @@ import torch
 from tests.training_stores import TASKS, make_actors, make_clips, make_store
 
 from pipeline import plugins
-from pipeline.batch import SPEAKER_NOTE
+from pipeline.scaling import SPEAKER_NOTE
 from pipeline.clip import Clip, Task
 from pipeline.errors import StoreError, TrainingError, UsageError
 from pipeline.evaluation import evaluate

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.batch import pool_rows
+from pipeline.scaling import pool_rows
 from pipeline.errors import UsageError
 from pipeline.exporting.selection import Selection
 from pipeline.joined import Rows

@@ -1,0 +1,38 @@
+"""Where each clip stands in its conversation: for models that look at what was said before and after."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from models import Context
+
+
+def contexts(clips: pd.DataFrame) -> Context:
+    """The place of every clip in its conversation, all on the processor.
+
+    Clips of two splits are never in one conversation, even where a corpus gives them one name; a clip without a
+    conversation stands alone.
+
+    Args:
+        clips: the clip table of a store, N rows.
+
+    Returns:
+        Tensors of N, as :class:`models.Context` describes them.
+    """
+    split, dialogue, group = (clips[name].astype(str) for name in ("split", "dialogue", "group"))
+    alone = np.arange(len(clips)).astype(str)
+    names = pd.DataFrame({"split": split, "group": np.where(dialogue == "", alone, group),
+                          "dialogue": np.where(dialogue == "", "", dialogue)})
+    number = names.groupby(["split", "group", "dialogue"], sort=False).ngroup().to_numpy()
+    order = np.lexsort((np.arange(len(clips)), clips["start_seconds"], clips["turn"], number))
+    first = np.flatnonzero(np.diff(number[order], prepend=-1))
+    turn = np.empty(len(clips), np.int64)
+    turn[order] = np.arange(len(clips)) - np.repeat(first, np.diff(np.append(first, len(clips))))
+    in_order = pd.DataFrame({"number": number, "speaker": clips["speaker"].astype(str)}).iloc[order]
+    speaker = np.empty(len(clips), np.int64)
+    speaker[order] = in_order.groupby("number", sort=False)["speaker"].transform(lambda names: pd.factorize(names)[0])
+    speaker[(clips["speaker"] == "").to_numpy()] = -1
+    return Context(torch.from_numpy(number), torch.from_numpy(turn), torch.from_numpy(speaker),
+                   torch.from_numpy(clips["start_seconds"].to_numpy(np.float32)))
