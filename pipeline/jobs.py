@@ -157,7 +157,7 @@ def prepare(run: Path, stores: JoinedStores, model: str, model_config: Any, conf
     """
     material = gather(stores, model, model_config, config, inputs, tasks)
     first = material.tasks[0]
-    splits = choose_splits(stores.clips, first, material.labels[first.name], train=config.train_split,
+    splits = choose_splits(material.stores.clips, first, material.labels[first.name], train=config.train_split,
                            dev=config.dev_split, test=config.test_split, dev_is_test=config.dev_is_test,
                            dev_fraction=config.dev_fraction, seed=config.seed)
     return settle(run, material, splits)

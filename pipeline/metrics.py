@@ -19,6 +19,7 @@ from pipeline.clip import Task
 
 AVERAGE_PRECISION = "average_precision"
 CLASSIFICATION_METRICS = ("accuracy", "weighted_f1", "macro_f1", "uar")
+SHARES = (*CLASSIFICATION_METRICS, AVERAGE_PRECISION)      # fractions of something, printed in per cent
 PRECISION_RESAMPLES = 200
 REGRESSION_METRICS = ("ccc", "pearson", "mae", "rmse")
 LOWER_IS_BETTER = ("mae", "rmse")
@@ -56,7 +57,8 @@ def score(task: Task, labels: np.ndarray, predictions: np.ndarray,
 
     Returns:
         By metric. Average precision is left out where the class that is looked for does not occur. Classes that neither
-        occur nor are predicted are left out of macro F1; classes that do not occur are left out of UAR. A correlation with something constant is 0.
+        occur nor are predicted are left out of macro F1; classes that do not occur are left out of UAR. A
+        correlation with something constant is 0.
 
     Raises:
         ValueError: no clip, or lengths that differ.

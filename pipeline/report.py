@@ -23,7 +23,7 @@ from pipeline.answers import read_answers, read_folds_plan
 from pipeline.clip import Corpus, Task
 from pipeline.errors import TrainingError
 from pipeline.joined import JoinedStores, open_stores
-from pipeline.metrics import CLASSIFICATION_METRICS
+from pipeline.metrics import SHARES, main_metric
 from pipeline.packing import stored_clips
 from pipeline.prose import DIGITS, FeatureText, describe_feature, describe_training, listing
 from pipeline.runs import read_history, read_json, write_text
@@ -130,6 +130,11 @@ class FinishedRun:
         return "folds" in self.config
 
     @property
+    def units(self) -> str:
+        """What the scores count."""
+        return "rows of clips" if self.metrics.get("level") == "frame" else "clips"
+
+    @property
     def corpora(self) -> list[Corpus]:
         """Of all stores, each once."""
         return list({store.corpus.name: store.corpus for store in self.stores.stores}.values())
@@ -154,7 +159,10 @@ def _headline(run: FinishedRun) -> dict[str, Any]:
     """Section 1: scores of each task with a plot, and what makes them less than they seem."""
     tables = [score_table(run.metrics, task, run.shown_split, model=run.config["model"]) for task in run.tasks
               if task.name in run.metrics[run.shown_split]]
-    return {"tables": tables, "plots": [Markup(_score_plot(table)) for table in tables],
+    ways = {way: [(task, figures_of[run.shown_split][task.name]) for task in run.tasks
+                  if task.name in figures_of.get(run.shown_split, {})]
+            for way, figures_of in run.metrics.get("utterances", {}).items()}
+    return {"tables": tables, "utterances": ways, "plots": [Markup(_score_plot(table)) for table in tables],
             "warnings": _warnings(run, tables), "verdicts": [_verdict(table) for table in tables],
             "folds": [fold_table(run.metrics, table.task) for table in tables] if run.by_folds else []}
 
@@ -244,7 +252,7 @@ def _curves(run: FinishedRun) -> list[Markup]:
                                  "dev": lines(lambda line: line["dev_loss"])}, unit="loss", title="Loss by epoch")]
     for task in run.tasks:
         if all(task.name in line["dev"] for line in run.history):
-            metric = run.config["select_by"] if task == run.tasks[0] else "weighted_f1" if task.classes else "ccc"
+            metric = run.config["select_by"] if task == run.tasks[0] else main_metric(task)
             scores = lines(lambda line: scaled(metric, line["dev"][task.name][metric]))
             unit = f"{METRIC_TITLES[metric]}{_unit(metric)} of {task.name} on dev"
             plots.append(figures.curve_plot({"dev": scores}, unit=unit, title=f"{unit} by epoch"))
@@ -334,7 +342,7 @@ def _versions() -> dict[str, str]:
 
 
 def _unit(metric: str) -> str:
-    return ", %" if metric in CLASSIFICATION_METRICS else ""
+    return ", %" if metric in SHARES else ""
 
 
 def _short(digest: str) -> str:

@@ -153,9 +153,25 @@ def _pooled(material: Material, folds: Folds, answers: pd.DataFrame) -> dict[str
     tested = np.concatenate([fold.splits.places[TEST] for fold in folds.folds])
     has = {name: part[tested] for name, part in material.batches.has.items()}
     without = int((~np.any(list(has.values()), axis=0)).sum())
-    return {TEST: scores, "intervals": {TEST: intervals},
+    more = {"utterances": _tested_rows(material, answers).utterances()} if material.config.level == "frame" else {}
+    return {TEST: scores, "intervals": {TEST: intervals}, "level": material.config.level, **more,
             "num_clips": {TEST: {"scored": num_scored, "without_inputs": without}},
             "missing_modalities": {TEST: {name: int((~part).sum()) for name, part in has.items()}}}
+
+
+def _tested_rows(material: Material, answers: pd.DataFrame) -> Scored:
+    """What all folds' networks said about the rows that they were tested on, read back from their predictions."""
+    outputs: dict[int, dict[str, np.ndarray]] = {seed: {} for seed in material.seeds}
+    labels, first = {}, answers.iloc[:0]
+    for task in material.tasks:
+        columns = [f"probability_{name}" for name in task.classes] or ["prediction"]
+        for seed in material.seeds:
+            first = answers[(answers["task"] == task.name) & (answers["seed"] == str(seed))]
+            outputs[seed][task.name] = first[columns].astype(float).to_numpy()
+        labels[task.name] = _values(task, first["label"]) if task.classes else pd.to_numeric(first["label"]).to_numpy()
+    every = np.arange(len(first))
+    return Scored(outputs, {TEST: every}, labels, np.full(len(every), ""), first["clip_id"].to_numpy(), {},
+                  material.tasks, first[["row"]])
 
 
 def _later_notes(run: Path, folds: Folds, metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -194,6 +210,6 @@ def _certain(task: Task, rows: pd.DataFrame) -> np.ndarray | None:
 def _values(task: Task, cells: Iterable[str]) -> np.ndarray:
     """Class indices or values of the cells of a table, (N,)."""
     if task.classes:
-        places = {name: place for place, name in enumerate(task.classes)}
+        places = {"": -1, **{name: place for place, name in enumerate(task.classes)}}
         return np.array([places[cell] for cell in cells], np.int64)
     return np.array(list(cells), np.float64)

@@ -13,11 +13,12 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from pipeline.clip import Task
 from pipeline.folds import few
-from pipeline.metrics import CLASSIFICATION_METRICS, metric_names
+from pipeline.metrics import SHARES, metric_names
 from pipeline.store import FeatureStore
 
-METRIC_TITLES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR",
-                 "ccc": "CCC", "pearson": "Pearson’s r", "mae": "mean error", "rmse": "RMSE"}
+METRIC_TITLES = {"average_precision": "average precision", "accuracy": "accuracy", "weighted_f1": "weighted F1",
+                 "macro_f1": "macro F1", "uar": "UAR", "ccc": "CCC", "pearson": "Pearson’s r",
+                 "mae": "mean error", "rmse": "RMSE"}
 BASELINES = {"majority": "the commonest class", "logistic_regression": "logistic regression",
              "ridge": "ridge regression", "tfidf": "TF-IDF of the words"}
 MEAN_BASELINE = "the mean value"
@@ -25,7 +26,7 @@ MEAN_BASELINE = "the mean value"
 
 def scaled(metric: str, value: float) -> float:
     """A score as it is printed: shares in per cent, correlations and errors as they are."""
-    return value * 100 if metric in CLASSIFICATION_METRICS else value
+    return value * 100 if metric in SHARES else value
 
 
 def printed(metric: str, value: float) -> str:
@@ -34,7 +35,7 @@ def printed(metric: str, value: float) -> str:
     >>> printed("accuracy", 0.62149), printed("ccc", -0.1)
     ('62.1', '−0.100')
     """
-    return f"{scaled(metric, value):.{1 if metric in CLASSIFICATION_METRICS else 3}f}".replace("-", "−")
+    return f"{scaled(metric, value):.{1 if metric in SHARES else 3}f}".replace("-", "−")
 
 
 @dataclass(frozen=True)

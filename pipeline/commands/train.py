@@ -23,6 +23,8 @@ from pipeline.errors import UsageError
 @click.option("--dev-split", metavar="NAME", help="Split that chooses the epoch.  [default: dev]")
 @click.option("--test-split", metavar="NAME", help="Split scored once at the end.  [default: test]")
 @click.option("--dev-is-test", is_flag=True, help="Allow dev and test to be one split; the report says so.")
+@click.option("--level", type=click.Choice(["auto", "utterance", "frame"]), help="Answer for whole clips or for each of"
+              " their rows.  [default: as model and tasks are made]")
 @click.option("--folds", metavar="PROTOCOL", help="One network a fold: a protocol of the corpus, leave-one-group-out,"
               " N-group-folds, random, or a CSV file with the columns group and fold.")
 @click.option("--normalise", type=click.Choice(["train", "speaker"]), help="Standardise by the training clips, or each"
