@@ -32,7 +32,8 @@ def contexts(clips: pd.DataFrame) -> Context:
     turn[order] = np.arange(len(clips)) - np.repeat(first, np.diff(np.append(first, len(clips))))
     in_order = pd.DataFrame({"number": number, "speaker": clips["speaker"].astype(str)}).iloc[order]
     speaker = np.empty(len(clips), np.int64)
-    speaker[order] = in_order.groupby("number", sort=False)["speaker"].transform(lambda names: pd.factorize(names)[0])
+    named = in_order.groupby("number", sort=False)["speaker"]
+    speaker[order] = named.transform(lambda names: pd.factorize(names)[0])
     speaker[(clips["speaker"] == "").to_numpy()] = -1
-    return Context(torch.from_numpy(number), torch.from_numpy(turn), torch.from_numpy(speaker),
-                   torch.from_numpy(clips["start_seconds"].to_numpy(np.float32)))
+    start = clips["start_seconds"].to_numpy(np.float32)
+    return Context(torch.tensor(number), torch.tensor(turn), torch.tensor(speaker), torch.tensor(start))
