@@ -6,6 +6,8 @@
      "baselines": {"majority" | "logistic_regression" | "tfidf" …: {SPLIT: {TASK: {METRIC: …}}}},
      "intervals": {SPLIT: {TASK: {"metric", "low", "high", "level", "over", "num_groups",
                                   "by_metric": {METRIC: {"low", "high"}}}}},
+     "ensemble": {SPLIT: {TASK: {METRIC: …}}},      of several seeds, by the mean of their probabilities or values
+     "calibration": {SPLIT: {TASK: {"error": …}}},  expected calibration error
      "num_clips": {SPLIT: {"scored": {TASK: n}, "without_inputs": n}},
      "missing_modalities": {SPLIT: {FEATURE: n}},
      "test_reads": {STORE: n}, …}
@@ -30,6 +32,7 @@ from pipeline.devices import usable_device
 from pipeline.errors import StoreError, TrainingError, UsageError
 from pipeline.examples import Examples, lay_out
 from pipeline.joined import JoinedStores, is_labelled, open_stores
+from pipeline.label_maps import MappedStores, find_map
 from pipeline.runs import Checkpoint, count_read, seed_folders
 from pipeline.scaling import SPEAKER_NOTE, Scaler
 from pipeline.scoring import Scored, in_units, outputs_of
@@ -38,7 +41,7 @@ TEST_SPLIT = "test"
 
 
 def evaluate(run: Path, features: Path | Sequence[Path], *, split: str | None = None,
-             device: str = "auto") -> dict[str, Any]:
+             device: str = "auto", map_labels: str | None = None) -> dict[str, Any]:
     """Score a run on a store.
 
     The networks of a run by folds answer together, by the mean of their probabilities or values; but a clip of the
@@ -49,6 +52,8 @@ def evaluate(run: Path, features: Path | Sequence[Path], *, split: str | None = 
         features: the store, or several that are joined by clip id.
         split: only this split; by default every clip, under ``"all"``.
         device: ``"auto"``, ``"cpu"`` or ``"cuda:N"``.
+        map_labels: what the stores' labels are called by the run, where they are another corpus's: the name of a
+            shipped map, or a CSV file; see :mod:`pipeline.label_maps`.
 
     Returns:
         In the shape of ``metrics.json``, without baselines.
@@ -57,7 +62,7 @@ def evaluate(run: Path, features: Path | Sequence[Path], *, split: str | None = 
         TrainingError: the folder holds no trained network, or the run's speakers count and some are unknown here.
         StoreError: the store lacks a feature, made it by another recipe, has none of the tasks, other classes, or no
             labelled clip there that may be scored.
-        UsageError: no such split or device.
+        UsageError: no such split, device or label map.
     """
     run = Path(run)
     plan = read_folds_plan(run) if is_by_folds(run) else None
@@ -65,6 +70,8 @@ def evaluate(run: Path, features: Path | Sequence[Path], *, split: str | None = 
     networks = [[Checkpoint.load(folder / "best.pt") for folder in seed_folders(folder)] for folder in folders]
     stores, first = open_stores(features), networks[0][0]
     check_features(first, stores)
+    mapped = MappedStores(stores, find_map(map_labels), first.tasks) if map_labels else None
+    stores = mapped or stores
     tasks = shared_tasks(first, stores)
     asked = _places(stores, split)
     may_clips = unseen(run, plan, stores) if plan else np.ones((1, len(stores)), bool)
@@ -84,7 +91,7 @@ def evaluate(run: Path, features: Path | Sequence[Path], *, split: str | None = 
         examples.batches.use_scaler(examples.batches.fit_speakers(examples.stores.clips["speaker"].to_numpy()))
     scored = Scored.of(_joint_outputs(networks, may, examples, tasks, by_speaker=by_speaker), {split or "all": places},
                        examples.units, examples.stores, examples.batches.has, tasks)
-    notes = [SPEAKER_NOTE] if by_speaker else []
+    notes = [*([SPEAKER_NOTE] if by_speaker else []), *([mapped.note] if mapped else [])]
     num_places = int(np.any(may_clips[:, asked], axis=0).sum())
     if num_places < len(asked):
         notes.append(f"{len(asked) - num_places} of {len(asked)} clips are left out: every fold learnt from them or"

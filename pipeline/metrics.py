@@ -1,9 +1,9 @@
-"""Scores of predictions, and how far chance could move them.
+"""Scores of predictions.
 
 Classification: accuracy, weighted F1 (MELD's score), macro F1 and UAR (unweighted average recall), by scikit-learn, as
 fractions 0–1; where one class is looked for also average precision (AVA's). Regression: the concordance correlation
 coefficient (Lin 1989), Pearson's r, mean absolute error, root mean squared error. All but average precision are
-functions of sums over clips, so a bootstrap over groups redraws those sums.
+functions of sums over clips, which :mod:`pipeline.resampling` redraws.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from pipeline.clip import Task
 AVERAGE_PRECISION = "average_precision"
 CLASSIFICATION_METRICS = ("accuracy", "weighted_f1", "macro_f1", "uar")
 SHARES = (*CLASSIFICATION_METRICS, AVERAGE_PRECISION)      # fractions of something, printed in per cent
-PRECISION_RESAMPLES = 200
 REGRESSION_METRICS = ("ccc", "pearson", "mae", "rmse")
 LOWER_IS_BETTER = ("mae", "rmse")
 
@@ -67,12 +66,12 @@ def score(task: Task, labels: np.ndarray, predictions: np.ndarray,
         raise ValueError(f"needs as many predictions as labels and at least one, found {len(predictions)} and"
                          f" {len(labels)}")
     if not task.classes:
-        sums = _value_terms(labels, predictions).sum(0)
-        return {name: float(value) for name, value in _value_scores(sums).items()}
+        sums = value_terms(labels, predictions).sum(0)
+        return {name: float(value) for name, value in value_scores(sums).items()}
     found = {}
-    wanted = _wanted(task, labels)
-    if wanted is not None and wanted.any():
-        found[AVERAGE_PRECISION] = average_precision(wanted, _certainty(task, predictions, scores))
+    looked_for = wanted(task, labels)
+    if looked_for is not None and looked_for.any():
+        found[AVERAGE_PRECISION] = average_precision(looked_for, certainty(task, predictions, scores))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
         occurring = np.unique(labels)
@@ -85,70 +84,17 @@ def score(task: Task, labels: np.ndarray, predictions: np.ndarray,
         }
 
 
-def _wanted(task: Task, labels: np.ndarray) -> np.ndarray | None:
+def wanted(task: Task, labels: np.ndarray) -> np.ndarray | None:
     """Where a label is the class that is looked for, bool (N,); None where none is."""
     return labels == task.classes.index(task.positive) if task.positive else None
 
 
-def _certainty(task: Task, predictions: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
+def certainty(task: Task, predictions: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
+    """How sure of the class that is looked for, (N,): as the scores say, or 1 where it is predicted and else 0."""
     return scores if scores is not None else (predictions == task.classes.index(task.positive)).astype(np.float64)
 
 
-def confidence_intervals(task: Task, labels: np.ndarray, predictions: Sequence[np.ndarray], groups: np.ndarray, *,
-                         scores: Sequence[np.ndarray | None] = (), seed: int = 0, num_resamples: int = 1000,
-                         level: float = 0.95) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap over groups: what the score might be on other dialogues (or actors) of the same kind.
-
-    Whole groups are drawn with replacement, as clips of one group resemble each other; with several seeds the mean over
-    seeds is redrawn, every seed on the same groups (Efron and Tibshirani 1993, chapter 13).
-
-    Args:
-        task: what was predicted.
-        labels: (N,).
-        predictions: (N,) of each seed.
-        groups: (N,) group of each clip; "" means that the clip stands alone.
-        scores: (N,) of each seed, as for :func:`score`; average precision is redrawn :data:`PRECISION_RESAMPLES` times
-            at most, as every draw costs a pass over all clips.
-        seed: of the draws.
-        num_resamples: draws.
-        level: share of the draws that lie inside.
-
-    Returns:
-        Low and high by metric, all from the same draws.
-
-    >>> task = Task("emotion", ("calm", "angry"))
-    >>> confidence_intervals(task, np.array([0, 1]), [np.array([0, 1])], np.array(["a", "b"]))["uar"]
-    (1.0, 1.0)
-    """
-    names = np.where(groups == "", np.char.add("\0", np.arange(len(groups)).astype(str)).astype(object), groups)
-    _, place = np.unique(names.astype(str), return_inverse=True)
-    num_groups = int(place.max()) + 1
-    draws = np.random.default_rng(seed).multinomial(num_groups, np.full(num_groups, 1 / num_groups), num_resamples)
-    totals: dict[str, np.ndarray] = {metric: np.zeros(num_resamples) for metric in (
-        CLASSIFICATION_METRICS if task.classes else REGRESSION_METRICS)}
-    for predicted in predictions:
-        if task.classes:
-            sums = np.zeros((num_groups, len(task.classes) ** 2))
-            np.add.at(sums, (place, labels * len(task.classes) + predicted), 1)
-            found = _class_scores((draws @ sums).reshape(num_resamples, len(task.classes), len(task.classes)))
-        else:
-            sums = np.zeros((num_groups, 8))
-            np.add.at(sums, place, _value_terms(labels, predicted))
-            found = _value_scores(draws @ sums)
-        for metric, values in found.items():
-            totals[metric] += values / len(predictions)
-    wanted = _wanted(task, labels)
-    if wanted is not None and wanted.any():
-        certain = [_certainty(task, *pair) for pair in zip(predictions, scores or [None] * len(predictions))]
-        totals[AVERAGE_PRECISION] = np.array([
-            np.mean([average_precision(wanted, values, draw[place]) for values in certain])
-            for draw in draws[:PRECISION_RESAMPLES] if draw[place][wanted].any()])
-    edges = [(1 - level) / 2, (1 + level) / 2]
-    return {metric: (float(low), float(high)) for metric, (low, high) in (
-        (metric, np.quantile(values, edges)) for metric, values in totals.items())}
-
-
-def _class_scores(tables: np.ndarray) -> dict[str, np.ndarray]:
+def class_scores(tables: np.ndarray) -> dict[str, np.ndarray]:
     """Scores of confusion tables (..., C true, C predicted), each (...); the same definitions as :func:`score`."""
     hits = np.diagonal(tables, axis1=-2, axis2=-1)                          # (..., C)
     support, predicted = tables.sum(-1), tables.sum(-2)
@@ -160,13 +106,13 @@ def _class_scores(tables: np.ndarray) -> dict[str, np.ndarray]:
             "uar": recall.sum(-1) / np.maximum((support > 0).sum(-1), 1)}
 
 
-def _value_terms(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+def value_terms(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """What value scores are sums of, (N, 8): 1, x, y, x², y², xy, |x−y|, (x−y)², in float64."""
     x, y = labels.astype(np.float64), predictions.astype(np.float64)
     return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y, np.abs(x - y), np.square(x - y)], axis=1)
 
 
-def _value_scores(sums: np.ndarray) -> dict[str, np.ndarray]:
+def value_scores(sums: np.ndarray) -> dict[str, np.ndarray]:
     """Scores of sums (..., 8), each (...); variances divide by N, as in Lin's definition of CCC."""
     mean_x, mean_y, xx, yy, xy, absolute, square = np.moveaxis(sums[..., 1:] / sums[..., :1], -1, 0)
     variance_x, variance_y = np.maximum(xx - mean_x ** 2, 0), np.maximum(yy - mean_y ** 2, 0)

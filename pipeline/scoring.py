@@ -15,10 +15,12 @@ from models import Model
 from pipeline.batch import Batches
 from pipeline.clip import Task
 from pipeline.joined import JoinedStores, is_labelled
-from pipeline.metrics import confidence_intervals, main_metric, mean_and_sd, positive_scores, score
+from pipeline.metrics import main_metric, mean_and_sd, positive_scores, score
+from pipeline.resampling import confidence_intervals
 from pipeline.units import Units
 
 SCORING_BATCH = 256             # clips at a time; memory only, as no result depends on it
+CALIBRATION_BINS = 15
 SCORING_ROWS = 8192             # rows at a time of a frame model, padding included
 
 
@@ -83,6 +85,8 @@ class Scored:
         """
         scores: dict[str, Any] = {}
         intervals: dict[str, Any] = {}
+        together: dict[str, Any] = {}
+        calibration: dict[str, Any] = {}
         for split in self.places:
             for index, task in enumerate(self.tasks):
                 places = self.labelled(split, task)
@@ -97,7 +101,14 @@ class Scored:
                 metric = chosen_by if chosen_by and index == 0 else main_metric(task)
                 intervals.setdefault(split, {})[task.name] = interval(
                     task, metric, labels, predicted, self.groups[places], scores=certain, seed=bootstrap_seed)
+                mean = np.mean(outputs, axis=0)
+                together.setdefault(split, {})[task.name] = summarise(
+                    [score(task, labels, decide(task, mean), positive_scores(task, mean))])
+                if task.classes:
+                    calibration.setdefault(split, {})[task.name] = summarise(
+                        [{"error": calibration_error(labels, values)} for values in outputs])
         return {**scores, "intervals": intervals, "level": "utterance" if self.rows is None else "frame",
+                **({"ensemble": together} if len(self.outputs) > 1 else {}), "calibration": calibration,
                 **self.counts(), **({"utterances": self.utterances()} if self.rows is not None else {})}
 
     def utterances(self) -> dict[str, Any]:
@@ -158,6 +169,23 @@ class Scored:
                     parts.append(part)
         joined: pd.DataFrame = pd.concat(parts, ignore_index=True)
         return joined
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Expected calibration error (Guo et al. 2017): how far the probability of what is predicted is from how often that
+    is right, the mean over clips in :data:`CALIBRATION_BINS` equally wide bins of that probability.
+
+    Args:
+        labels: (N,) class indices.
+        probabilities: (N, C).
+
+    >>> calibration_error(np.array([0, 0, 1, 1]), np.array([[0.75, 0.25]] * 4))
+    0.25
+    """
+    sure, right = probabilities.max(1), probabilities.argmax(1) == labels
+    place = np.minimum((sure * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    apart = np.bincount(place, right - sure, CALIBRATION_BINS)
+    return float(np.abs(apart).sum() / len(labels))
 
 
 def _mean_by(values: np.ndarray, group: np.ndarray) -> np.ndarray:

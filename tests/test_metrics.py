@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import f1_score, recall_score
 
 from pipeline.clip import Task
-from pipeline.metrics import (CLASSIFICATION_METRICS, REGRESSION_METRICS, _class_scores, confidence_intervals,
-                              main_metric, mean_and_sd, metric_names, score)
+from pipeline.metrics import (CLASSIFICATION_METRICS, REGRESSION_METRICS, class_scores, main_metric, mean_and_sd,
+                              metric_names, positive_scores, score)
 
 EMOTION = Task("emotion", ("calm", "glad", "angry", "never"))
 AROUSAL = Task("arousal", value_range=(0.0, 1.0))
@@ -40,7 +40,7 @@ def test_scores_from_confusion_tables_equal_those_of_scikit_learn() -> None:
     labels, predicted, _ = made_up()
     table = np.zeros((4, 4))
     np.add.at(table, (labels, predicted), 1)
-    assert {name: float(value) for name, value in _class_scores(table).items()} == pytest.approx(
+    assert {name: float(value) for name, value in class_scores(table).items()} == pytest.approx(
         score(EMOTION, labels, predicted))
     assert score(EMOTION, labels, predicted)["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"))
     assert score(EMOTION, labels, predicted)["uar"] == pytest.approx(recall_score(labels, predicted, average="macro"))
@@ -71,35 +71,6 @@ def test_nothing_to_score_is_an_error() -> None:
         score(EMOTION, np.array([0, 1]), np.array([0]))
 
 
-@pytest.mark.parametrize(("task", "metric"), [(EMOTION, "weighted_f1"), (EMOTION, "uar"), (AROUSAL, "ccc"),
-                                              (AROUSAL, "mae")])
-def test_the_bootstrap_equals_a_slow_one_that_copies_clips(task: Task, metric: str) -> None:
-    labels, predicted, groups = made_up(80)
-    if not task.classes:
-        labels, predicted = labels.astype(np.float32), (predicted + 0.1 * groups).astype(np.float32)
-    names = np.array([f"dialogue{group}" for group in groups], object)
-    low, high = confidence_intervals(task, labels, [predicted], names, seed=3, num_resamples=200)[metric]
-    order = np.unique(names.astype(str))
-    members = [np.flatnonzero(names == name) for name in order]
-    draws = np.random.default_rng(3).multinomial(len(order), np.full(len(order), 1 / len(order)), 200)
-    slow = []
-    for draw in draws:
-        clips = np.concatenate([np.tile(part, times) for part, times in zip(members, draw) if times])
-        slow.append(score(task, labels[clips], predicted[clips])[metric])
-    assert (low, high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=1e-9)
-    assert low < score(task, labels, predicted)[metric] < high
-
-
-def test_clips_of_one_group_make_the_interval_wider() -> None:
-    labels, predicted, _ = made_up(60)
-    labels, predicted = np.repeat(labels, 10), np.repeat(predicted, 10)
-    groups = np.repeat(np.arange(60), 10).astype(str).astype(object)
-    alone = np.full(600, "", object)
-    grouped = confidence_intervals(EMOTION, labels, [predicted], groups)["accuracy"]
-    single = confidence_intervals(EMOTION, labels, [predicted], alone)["accuracy"]
-    assert grouped[1] - grouped[0] > 2 * (single[1] - single[0])
-
-
 def test_every_task_has_its_metrics() -> None:
     assert (metric_names(EMOTION), main_metric(EMOTION)) == (CLASSIFICATION_METRICS, "weighted_f1")
     assert (metric_names(AROUSAL), main_metric(AROUSAL)) == (REGRESSION_METRICS, "ccc")
@@ -108,3 +79,14 @@ def test_every_task_has_its_metrics() -> None:
 def test_deviation_is_that_of_a_sample_and_zero_for_one() -> None:
     assert mean_and_sd([1.0, 3.0]) == pytest.approx((2.0, 2 ** 0.5))
     assert mean_and_sd([0.5]) == (0.5, 0.0)
+
+
+def test_where_one_class_is_looked_for_its_average_precision_is_the_main_score() -> None:
+    task = Task("speaking", ("no", "yes"), level="frame", positive="yes")
+    labels, sure = np.array([1, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1])
+    assert main_metric(task) == metric_names(task)[0] == "average_precision"
+    assert positive_scores(task, np.stack([1 - sure, sure], 1)) == pytest.approx(sure)
+    assert score(task, labels, (sure > 0.5).astype(int), sure)["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+    without = score(task, labels, np.array([0, 0, 0, 1]))["average_precision"]
+    assert without == pytest.approx(1 / 2), "what is predicted stands for certain, in the order of the rows"
+    assert "average_precision" not in score(task, np.zeros(3, int), np.zeros(3, int)), "nothing is there to be found"

@@ -20,7 +20,8 @@ from pipeline.clip import Clip
 from pipeline.errors import TrainingError, UsageError
 from pipeline.scoring import num_groups
 from pipeline.joined import open_stores
-from pipeline.metrics import confidence_intervals, score
+from pipeline.metrics import score
+from pipeline.resampling import confidence_intervals
 from pipeline.runs import Checkpoint, read_history
 from pipeline.train_config import TrainConfig
 from pipeline.training import resume, train
