@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -95,7 +95,7 @@ class Track:
         ValueError: as many times as pictures are expected, rising, and a rate above 0.
     """
 
-    pictures: tuple[Path, ...]
+    pictures: Sequence[Path]
     times: np.ndarray
     sound: Path | None = None
     rate_hz: float = 25.0
@@ -123,9 +123,12 @@ class Clip:
         labels: class name or value by task name; a task without a label is absent.
         track: what is read in place of a file, for a face that is already cut out.
         frame_labels: labels of tasks whose level is the frame.
+        view: the part of the picture that is the clip's: left, top, right, bottom as shares of width and height, so
+            (0, 0, 0.5, 1) is the left half; None for all of it. Nothing else of the picture is seen: boxes of faces
+            count from this part's corner.
 
     Raises:
-        ValueError: an empty id, control characters in it, or a stop before the start.
+        ValueError: an empty id, control characters in it, a stop before the start, or a view without area.
     """
 
     clip_id: str
@@ -141,6 +144,7 @@ class Clip:
     labels: Mapping[str, Label] = field(default_factory=dict)
     track: Track | None = field(default=None, compare=False)
     frame_labels: FrameLabels | None = field(default=None, compare=False)
+    view: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.clip_id or not self.clip_id.isprintable():
@@ -149,6 +153,10 @@ class Clip:
         if not 0 <= self.start_seconds < stop:
             raise ValueError(f"clip {self.clip_id}: the span {self.start_seconds}–{self.stop_seconds} s is empty or"
                              " starts before 0")
+        left, top, right, bottom = self.view or (0, 0, 1, 1)
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ValueError(f"clip {self.clip_id}: a view is left, top, right and bottom, rising from 0 to 1, found"
+                             f" {self.view}")
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -210,6 +218,7 @@ class Corpus:
         redistribute: may material made from it be passed on?
         citation: the sentence to cite.
         protocols: ways to divide it by group beside its own splits.
+        dev_fraction: share of the training groups that chooses the epoch where the corpus has no dev split.
     """
 
     name: str
@@ -219,6 +228,7 @@ class Corpus:
     redistribute: Literal["yes", "non-commercial", "no"] = "no"
     citation: str = ""
     protocols: tuple[Protocol, ...] = ()
+    dev_fraction: float = 0.2
 
     def task(self, name: str) -> Task:
         """The task of that name.

@@ -69,6 +69,8 @@ def download(plan: DownloadPlan, *, progress: Progress | None = None, patience: 
     with alone(plan.root):
         job = Transfer(plan, progress or (lambda what, done, total: None), patience)
         _check_room(plan, plan.bytes_on_disk)
+        job.expand()
+        plan = job.plan
         lists = {part.name: job.files_of(part) for part in plan.parts}
         _check_room(plan, plan.bytes_on_disk + sum((file.size or 0) - size_here(job.tree(part) / file.name)
                                                    for part in plan.parts for file in lists[part.name]))

@@ -29,6 +29,8 @@ class TrainConfig:
         "none", "loss on distances between clips, added to the first task's: triplet, emotion_relation (margins grow"
         " with the distance between emotions on the circle of pleasure and arousal) or centre")
     metric_weight: float = setting(0.5, "weight of the metric loss beside the cross-entropy")
+    mixup: float = setting(0.0, "parameter of the Beta distribution by which training clips are blended in pairs; 0:"
+                           " none")
     plateau: int = setting(3, "epochs without a better dev score before the learning rate halves")
     patience: int = setting(12, "epochs without a better dev score before training ends")
     select_by: str = setting("auto", "dev metric of the first task that chooses the epoch; auto: weighted_f1 or ccc")
@@ -37,7 +39,12 @@ class TrainConfig:
     train_split: str = setting("train", "split to learn from")
     dev_split: str = setting("dev", "split that chooses the epoch; carved from train by group where it is absent")
     test_split: str = setting("test", "split that is scored once, at the end")
-    dev_fraction: float = setting(0.2, "share of the training groups that becomes dev where the corpus has none")
+    dev_fraction: float = setting(0.0, "share of the training groups that becomes dev where the corpus has none; 0: as"
+                                  " the corpus says, a fifth for most")
+    init: str = setting("", "start from a run's network, or an imported one's start.pt, in place of chance; its inputs"
+                        " keep the means and deviations that it learnt with")
+    train_hours: float = setting(0.0, "learn from a random part of the training clips that lasts so long at most, group"
+                                 " after group by seed; 0: from all")
     folds: str = setting("", "protocol by which clips are divided instead: a name of the corpus, leave-one-group-out,"
                          " N-group-folds, random, or a CSV file of groups and folds")
     level: Level = setting("auto", "answer for whole clips (utterance), or for each of their rows (frame); auto: as the"
@@ -66,8 +73,18 @@ class TrainConfig:
             raise ValueError("lr and gradient_clip are above 0")
         if self.metric_weight <= 0:
             raise ValueError(f"metric_weight is above 0, found {self.metric_weight:g}; metric_loss=none adds none")
-        if not (0 <= self.label_smoothing < 1 and 0 < self.dev_fraction < 1):
-            raise ValueError("label_smoothing is in [0, 1) and dev_fraction in (0, 1)")
+        if self.train_hours < 0:
+            raise ValueError(f"train_hours is at least 0, found {self.train_hours:g}")
+        if self.init and self.normalise == "speaker":
+            raise ValueError("init: the network is used to the means and deviations it learnt with, which"
+                             " normalise=speaker would replace; leave one of them out")
+        if self.mixup < 0:
+            raise ValueError(f"mixup is at least 0, found {self.mixup:g}")
+        if self.mixup and self.metric_loss != "none":
+            raise ValueError(f"mixup={self.mixup:g}: blended clips have no one label by which metric_loss could part"
+                             " them; metric_loss=none goes with it")
+        if not (0 <= self.label_smoothing < 1 and 0 <= self.dev_fraction < 1):
+            raise ValueError("label_smoothing and dev_fraction are in [0, 1)")
         own = {field.name: field.default for field in fields(self)}
         if self.folds and any(getattr(self, name) != own[name] for name in WITHOUT_FOLDS):
             raise ValueError(f"folds={self.folds} divides all clips anew; leave out {', '.join(WITHOUT_FOLDS)}")

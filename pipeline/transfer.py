@@ -9,17 +9,19 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pipeline.downloads import Archive, Distribution, Part, RemoteFile
+from pipeline.downloads import Archive, Distribution, Part, PerVideo, RemoteFile
 from pipeline.errors import DatasetError, FetchError
 from pipeline.fetching import Algorithm, Patience, fetch
+from pipeline.speaker_tables import read_video_list
 from pipeline.staging import RECORD, commit, get_ready, is_there, recorded_files, size_here, staging_folder
 from pipeline.unpacking import pointers, unpack
 
+_MOST_OF_A_VIDEO = 64 << 30  # bytes of the pictures of all faces of one video
 CONNECTIONS = 8  # at a time, for corpora of many small files
 
 Progress = Callable[[str, int, int], None]
@@ -59,8 +61,8 @@ class DownloadPlan:
     def bytes_on_disk(self) -> int:
         """Room that is needed at the most, besides what is there; as far as it is known beforehand."""
         archives = [archive for part in self.parts for archive in part.archives
-                    if not (self.staging / "trees" / archive.file.name).is_dir()]
-        sizes = [(archive.file.size or 0, size_here(self.staging / archive.file.name), archive.growth)
+                    if not (self.staging / "trees" / archive.staged).is_dir()]
+        sizes = [(archive.file.size or 0, size_here(self.staging / archive.staged), archive.growth)
                  for archive in archives]
         return int(sum(size * growth for size, _, growth in sizes)
                    + max((size - here for size, here, _ in sizes), default=0))
@@ -94,21 +96,51 @@ class Transfer:
         old = plan.record.get("parts", {})
         self.known = {entry["name"]: entry for part in old.values() for entry in part["fetched"]}
         self.known |= {entry["name"]: entry for entry in self._journalled()}
-        self.indexes = {part.pointers.index.file.name for part in plan.parts if part.pointers}
+        self.indexes = {part.pointers.index.staged for part in plan.parts if part.pointers}
+        self.indexes |= {of.staged for part in plan.parts for of in part.per_video}
 
     def tree(self, part: Part) -> Path:
         """Where the files of a part that come without an archive lie until the end."""
         return self.plan.staging / "trees" / f"files of {part.name}"
 
     def _trees(self, part: Part) -> list[Path]:
-        return [*(self.plan.staging / "trees" / archive.file.name for archive in part.archives), self.tree(part)]
+        return [*(self.plan.staging / "trees" / archive.staged for archive in part.archives), self.tree(part)]
+
+    def expand(self) -> None:
+        """Fetch the lists of videos that parts are published by, and plan for the files that these name."""
+        parts = tuple(self._expanded(part) if part.per_video else part for part in self.plan.parts)
+        self.plan = replace(self.plan, parts=parts)
+
+    def _expanded(self, part: Part) -> Part:
+        files, archives = list(part.files), list(part.archives)
+        recorded = recorded_files(self.plan.record, part.name)
+        for of in part.per_video:
+            for video in self._videos(of):
+                file = RemoteFile(of.name.format(video), of.hosts)
+                if of.into is None:
+                    files.append(file)
+                    continue
+                archive = Archive(file, most_bytes=_MOST_OF_A_VIDEO, into=of.into, listed=True)
+                size = recorded.get(archive.listing, -1)
+                if not is_there(self.plan.root / archive.listing, size):
+                    archives.append(archive)
+        return replace(part, files=tuple(files), archives=tuple(archives))
+
+    def _videos(self, of: PerVideo) -> tuple[str, ...]:
+        path = self.plan.staging / of.staged
+        self._fetch(of.index, path)
+        try:
+            return read_video_list(path)
+        except DatasetError:
+            path.unlink()  # nothing vouches for it, so the next call fetches it anew
+            raise
 
     def files_of(self, part: Part) -> tuple[RemoteFile, ...]:
         """The files of a part that come without an archive and are not in place yet; fetches their list if need be."""
         files = list(part.files)
         if part.pointers is not None:
             index = part.pointers.index
-            path = self.plan.staging / index.file.name
+            path = self.plan.staging / index.staged
             self._fetch(index.file, path, settled=index.settled)
             try:
                 found = pointers(path, strip=index.strip, only=part.pointers.only)
@@ -133,7 +165,7 @@ class Transfer:
                                    f" came is in {self.plan.staging}")
 
     def _get_archive(self, archive: Archive) -> None:
-        path, tree = self.plan.staging / archive.file.name, self.plan.staging / "trees" / archive.file.name
+        path, tree = self.plan.staging / archive.staged, self.plan.staging / "trees" / archive.staged
         if tree.is_dir():
             return
         self._fetch(archive.file, path, settled=archive.settled)
@@ -141,14 +173,16 @@ class Transfer:
         half = self.plan.staging / "unpacking"
         shutil.rmtree(half, ignore_errors=True)
         try:
-            unpack(path, half, strip=archive.strip, only=archive.only, most_bytes=archive.most_bytes)
+            unpack(path, half / archive.into, strip=archive.strip, only=archive.only, most_bytes=archive.most_bytes)
         except DatasetError:
             shutil.rmtree(half, ignore_errors=True)
             if not archive.file.digest:
                 path.unlink()  # nothing vouches for it, so the next call fetches it anew
             raise
+        if archive.listed:
+            _list_files(half / archive.into, half / archive.listing)
         commit(half, tree)
-        if archive.file.name not in self.indexes:
+        if archive.staged not in self.indexes:
             path.unlink()
 
     def _get_files(self, part: Part, files: Sequence[RemoteFile]) -> None:
@@ -224,26 +258,38 @@ class Transfer:
         num_files = num_bytes = 0
         for part in self.plan.parts:
             trees = self._trees(part)
+            listings = {archive.listing for archive in part.archives if archive.listed}
             new = {path.relative_to(tree).as_posix(): path.stat().st_size
                    for tree in trees for path in tree.rglob("*") if path.is_file()}
-            kept = {} if part.archives else {
+            num_files, num_bytes = num_files + len(new), num_bytes + sum(new.values())
+            if listings:
+                new = {name: size for name, size in new.items() if name in listings}
+            kept = {} if part.archives and not listings else {
                 name: size for name, size in recorded_files(self.plan.record, part.name).items()
                 if is_there(self.plan.root / name, size)}
             sources = [archive.file.name for archive in part.archives]
             sources += [part.pointers.index.file.name] if part.pointers else []
+            sources += [of.index.name for of in part.per_video]
             parts[part.name] = {
                 "finished": _now(), "mirror": self.plan.mirror,
                 "fetched": [self.known[name] for name in dict.fromkeys([*sources, *sorted(kept | new)])
                             if name in self.known],
                 "files": dict(sorted((kept | new).items()))}
             all_trees += trees
-            num_files, num_bytes = num_files + len(new), num_bytes + sum(new.values())
         record = {"dataset": corpus.name, "licence": corpus.licence, "terms": corpus.terms_url,
                   "citation": corpus.citation, "terms_accepted": self.plan.record.get("terms_accepted", _now()),
                   "parts": parts}
         get_ready(self.plan.root, record, all_trees, [self.plan.staging / name for name in self.indexes])
         return Downloaded(self.plan.root, num_files, num_bytes, tuple(
             f"{host} failed and another address was used: {why}" for host, why in self.failed.items()))
+
+
+def _list_files(folder: Path, listing: Path) -> None:
+    """Write the name, below a folder, and the size of every file in it."""
+    lines = [f"{path.relative_to(folder).as_posix()},{path.stat().st_size}\n"
+             for path in sorted(folder.rglob("*")) if path.is_file()]
+    listing.parent.mkdir(parents=True, exist_ok=True)
+    listing.write_text("name,bytes\n" + "".join(lines), encoding="utf-8")
 
 
 def _sha256(path: Path) -> str:

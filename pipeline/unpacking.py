@@ -64,7 +64,7 @@ class _Budget:
 
 def unpack(archive: Path, folder: Path, *, strip: int = 0, only: Sequence[str] = ("*",),
            most_bytes: int = 4 << 30) -> int:
-    """Unpack a zip or a gzipped tar file; gzipped tar files within it are unpacked in their place.
+    """Unpack a zip or a packed tar file; gzipped tar files within it are unpacked in their place.
 
     Args:
         archive: its kind is told by its suffix: ``.zip``, else tar.
@@ -148,9 +148,9 @@ def _zip_members(opened: zipfile.ZipFile, budget: _Budget) -> Iterator[tuple[zip
 
 
 def _unpack_tar(stream: IO[bytes], folder: Path, rules: _Rules, budget: _Budget, *, nested: bool) -> None:
-    """Unpack in one pass; ``nested``: archives within are unpacked too, but none within those."""
+    """Unpack in one pass; ``nested``: gzipped tar files within are unpacked too, but none within those."""
     inner_rules = _Rules(rules.archive, 0, rules.only, rules.most_bytes)
-    with tarfile.open(fileobj=stream, mode="r|gz") as opened:
+    with tarfile.open(fileobj=stream, mode="r|*" if nested else "r|gz") as opened:
         for member in opened:
             place = rules.place(member.name)
             if not (member.isreg() or member.isdir()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import io
 import json
@@ -19,13 +21,16 @@ import pytest
 
 from pipeline import downloading, downloads, staging
 from pipeline.cli import main
+from pipeline.datasets.ava import Ava
 from pipeline.datasets.meld import Meld
+from pipeline.datasets.unitalk import Unitalk
 from pipeline.downloading import download, plan_download
 from pipeline.downloads import Distribution
 from pipeline.errors import DatasetError, FetchError, UsageError
 from pipeline.fetching import Patience
 from pipeline.staging import alone, staging_folder
 from pipeline.transfer import Downloaded
+from tests.datasets.test_unitalk import KINDS, STARTS, VIDEOS, files_of, labels_of, times_of
 from tests.distributions import make_tar, make_zip, tiny
 from tests.serving import Site, serving
 
@@ -57,7 +62,29 @@ TABLES = {"VideoDemographics.csv": b"a", "processedResults/tabulatedVotes.csv": 
 CREMAD = {"master.zip": make_zip({f"CREMA-D-master/{name}": content for name, content in (
     TABLES | {"x.R": b"code"} | {name: lfs(content) for name, content in (CLIPS | SOUNDS).items()}).items()})}
 CREMAD |= CLIPS | SOUNDS
-SERVED = {"meld": MELD | {f"{split}_sent_emo.csv": CSV for split in FOLDERS}, "ravdess": RAVDESS, "cremad": CREMAD}
+UNITALK = {f"video_list/{published}.csv": "Link\n" + "\n".join(f"https://x.org/watch?v={video}" for video in videos)
+           for published, videos in VIDEOS.items()}
+UNITALK |= {f"sub_categories/test_{kind}.csv": video for kind, video in KINDS.items()}
+UNITALK |= {f"csv/{published}/{video}.csv": "\n".join(labels_of(video)) + "\n"
+            for published, videos in VIDEOS.items() for video in videos}
+TALK = {name: text.encode() for name, text in UNITALK.items()}
+TALK |= {f"clips_audios/{published}/{video}.zip": make_zip({f"{video}/{video}:{number}.wav": b"" for number in STARTS})
+         for published, videos in VIDEOS.items() for video in videos}
+TALK |= {f"clips_videos/{published}/{video}.zip": make_zip({
+    f"{video}/{video}:{number}/{time:.2f}.jpg": b"x" * 3000 for number in STARTS for time in times_of(number)})
+    for published, videos in VIDEOS.items() for video in videos}
+
+
+def packed_by_bzip2(published: str) -> bytes:
+    return bz2.compress(gzip.decompress(make_tar({
+        f"somewhere/{published}-activespeaker.csv": "".join(f"{row}\n" for row in (
+            f"{published},1,0,0,1,1,NOT_SPEAKING,{published}:1", f"{published},1.04,0,0,1,1,NOT_SPEAKING,{published}:1")
+        ).encode(), "somewhere/README": b"x"})))
+
+
+AVA = {f"ava_activespeaker_{published}_v1.0.tar.bz2": packed_by_bzip2(published) for published in ("train", "val")}
+SERVED = {"meld": MELD | {f"{split}_sent_emo.csv": CSV for split in FOLDERS}, "ravdess": RAVDESS, "cremad": CREMAD,
+          "unitalk": TALK, "ava": AVA}
 
 
 def distribution(name: str) -> Distribution:
@@ -125,6 +152,58 @@ def test_cremad_comes_file_by_file_by_the_digests_of_its_list(site: Site, tmp_pa
     assert fetched["master.zip"]["digest_from"] == "first download"
     get("cremad", root, site, parts=["audio"])
     assert contents(root) == TABLES | CLIPS | SOUNDS
+
+
+def test_unitalk_comes_video_by_video_and_its_pictures_are_listed_beside_them(site: Site, tmp_path: Path) -> None:
+    root = tmp_path / "talk"
+    done = get("unitalk", root, site)
+    dataset = Unitalk(Unitalk.Config(root=root, sub_category="mixed"))
+    clips = list(dataset.clips())
+    assert dataset.notes == [] and len(clips) == 6 and all(path.is_file() for clip in clips for path in files_of(clip))
+    assert done.num_files == len(contents(root))
+    parts = record(root)["parts"]
+    assert [*parts["pictures-train"]["files"]] == [f"clips_videos/train/{name}.files.csv" for name in VIDEOS["train"]]
+    listed = (root / "clips_videos" / "train" / "one.files.csv").read_text().splitlines()
+    assert listed[:2] == ["name,bytes", "one/one:1/0.00.jpg,3000"] and len(listed) == 9
+    assert not list(root.rglob("*.zip")) and "video_list/val.csv" in [
+        entry["name"] for entry in parts["labels"]["fetched"]]
+    asked = len(site.asked)
+    assert get("unitalk", root, site).num_files == 0 and len(site.asked) == asked
+    (root / "clips_videos" / "val" / "4.files.csv").unlink()
+    assert get("unitalk", root, site).num_files == 1 + 8
+    assert [found["path"] for found in site.asked[asked:]] == ["/video_list/val.csv", "/clips_videos/val/4.zip"]
+    assert len(record(root)["parts"]["pictures-test"]["files"]) == len(VIDEOS["val"])
+    assert list(dataset.clips()) == clips
+
+
+def test_a_list_of_videos_that_is_none_is_explained_and_not_kept(site: Site, tmp_path: Path) -> None:
+    site.files["/video_list/train.csv"] = b"<html>moved</html>, see there\n"
+    with pytest.raises(DatasetError, match="video_list~train.csv, row 1: .* is no id of a video"):
+        get("unitalk", tmp_path / "talk", site, parts=["labels"])
+    site.files["/video_list/train.csv"] = TALK["video_list/train.csv"]
+    get("unitalk", tmp_path / "talk", site, parts=["lists", "labels"])
+    assert sorted(contents(tmp_path / "talk")) == sorted(UNITALK)
+
+
+def test_unitalk_killed_at_any_step_goes_on(site: Site, tmp_path: Path) -> None:
+    root, kills = tmp_path / "talk", 0
+    for moment in (3, 9, 20, 33, 47, 60):
+        process = child("unitalk", root, site, kill_at=moment)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        assert not root.exists() or process.returncode == 0
+        get("unitalk", root, site)
+        clips = list(Unitalk(Unitalk.Config(root=root)).clips())
+        assert len(clips) == 12 and all(path.is_file() for clip in clips for path in files_of(clip))
+        shutil.rmtree(root)
+    assert kills >= 4
+
+
+def test_labels_of_ava_are_found_wherever_their_archive_holds_them(site: Site, tmp_path: Path) -> None:
+    root = tmp_path / "ava"
+    get("ava", root, site)
+    assert sorted(contents(root)) == [f"csv/{name}/somewhere/{name}-activespeaker.csv" for name in ("train", "val")]
+    assert [clip.clip_id for clip in Ava(Ava.Config(root=root)).clips()] == ["train/train:1", "test/val:1"]
 
 
 def test_what_is_complete_is_not_fetched_again_and_what_is_missing_is(site: Site, tmp_path: Path) -> None:
@@ -379,6 +458,7 @@ def test_every_distribution_says_what_a_user_must_know(name: str) -> None:
     assert found.ask or any(part.default for part in found.parts)
     for part in found.parts:
         files = [*part.files, *(archive.file for archive in part.archives)]
+        files += [of.index for of in part.per_video]
         assert part.expected and (files or part.pointers)
         for file in files:
             assert all(host.startswith("https://") and not host.endswith("/") for host in file.hosts) and file.hosts

@@ -94,7 +94,8 @@ def _rows(parts: Sequence[Part]) -> list[tuple[str, str, str]]:
         families.setdefault(part.name.partition("-")[0], []).append(part)
     rows = []
     for family in families.values():
-        name = family[0].name if len(family) == 1 else f"{family[0].name} to {family[-1].name.partition('-')[2]}"
+        last = family[-1].name.partition("-")[2]
+        name = family[0].name + ("" if len(family) == 1 else f" {'and' if len(family) == 2 else 'to'} {last}")
         sizes = [part.size for part in family]
         size = None if None in sizes else sum(size or 0 for size in sizes)
         rows.append((name, family[0].about + ("" if family[0].default else " (only with --parts)"), _size(size)))

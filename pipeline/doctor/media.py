@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.clip import Clip
+from pipeline.clip import Clip, Track
 from pipeline.damage import Decoded, damages
 from pipeline.datasets import RecordedSpan
 from pipeline.decode import DecodeLimits, Probe, probe, read_media
 from pipeline.doctor.alike import REQUEST, SILENCE_DB, Print, fingerprint
 from pipeline.errors import ClipError
+from pipeline.media import PictureRequest
 from pipeline.probe import quoted
+from pipeline.track_media import read_files, read_track
 
+_SMALL = PictureRequest(16)  # all that is wanted of a track's pictures is that they can be decoded
 FEW_FRAMES = 8
 # Sound and picture of one clip: starts this far apart are seen (lips lead by 45 ms at most, EBU R 37, with room for the
 # encoder's padding), and lengths this far apart mean that one of them was cut.
@@ -48,6 +51,8 @@ class Look:
 def look(clip: Clip, *, decode: bool, limits: DecodeLimits) -> Look:
     """Open a clip's file and, if asked, decode all of it to tiny pictures and sound."""
     assert clip.source is not None
+    if clip.track is not None:
+        return _look_at_track(clip, clip.track, decode=decode, limits=limits)
     try:
         if not clip.source.exists():
             return Look(clip, ("missing file", "is not there; expected a media file"))
@@ -69,6 +74,22 @@ def look(clip: Clip, *, decode: bool, limits: DecodeLimits) -> Look:
     assert wave is not None
     peak = float(np.abs(wave).max()) if len(wave) else None
     return Look(clip, None, found, peak, fingerprint(found.end_seconds, frames.take(slice(None)), wave))
+
+
+def _look_at_track(clip: Clip, track: Track, *, decode: bool, limits: DecodeLimits) -> Look:
+    """Find every picture and the sound of a face track and, if asked, decode them all."""
+    missing = [path.name for path in track.pictures if not path.is_file()]
+    if missing:
+        return Look(clip, ("missing file", f"{len(missing)} of {len(track.pictures)} pictures are not there, the first"
+                           f" is {missing[0]}; expected a picture for each row"))
+    if track.sound is not None and not track.sound.is_file():
+        return Look(clip, ("missing file", f"the sound {track.sound.name} is not there; expected sound for each track"))
+    if decode:
+        try:
+            read_track(clip, read_files(track, limits=limits), (_SMALL,), waveform=True, limits=limits)
+        except ClipError as error:
+            return Look(clip, ("damaged file" if error.kind == "permanent" else "unreadable file", str(error)))
+    return Look(clip)
 
 
 def seconds_of(seen: Look) -> float | None:

@@ -45,6 +45,8 @@ class Archive:
         most_bytes: contents of more than this are refused as a trap.
         settled: its bytes never change, so that another digest at a later download is an error; not so of an archive
             that a host packs anew from the present state of a repository.
+        into: folder below the corpus's into which it is unpacked.
+        listed: its files, too many for the record of the download, are named in a CSV file beside them instead.
     """
 
     file: RemoteFile
@@ -53,6 +55,40 @@ class Archive:
     growth: float = 1.0
     most_bytes: int = 4 << 30
     settled: bool = True
+    into: str = ""
+    listed: bool = False
+
+    @property
+    def staged(self) -> str:
+        """What it, and what is unpacked from it, is called until all is there."""
+        return self.file.name.replace("/", "~")
+
+    @property
+    def listing(self) -> str:
+        """The file, below the corpus's folder, that names what is unpacked from it."""
+        return f"{self.file.name.rpartition('.')[0]}.files.csv"
+
+
+@dataclass(frozen=True)
+class PerVideo:
+    """Files of which there is one for each video of a list.
+
+    Args:
+        index: the list, of ids or addresses of videos, one in each line.
+        name: of each file, below the host's address and below the corpus's folder, with ``{}`` for the video.
+        hosts: addresses of the publisher.
+        into: for zip archives, the folder below the corpus's into which each is unpacked; None: kept as they are.
+    """
+
+    index: RemoteFile
+    name: str
+    hosts: tuple[str, ...]
+    into: str | None = None
+
+    @property
+    def staged(self) -> str:
+        """What the list is called until all is there."""
+        return self.index.name.replace("/", "~")
 
 
 @dataclass(frozen=True)
@@ -80,6 +116,7 @@ class Part:
         archives: unpacked into the corpus's folder.
         files: put there as they are.
         pointers: files whose list is itself fetched.
+        per_video: files and archives, one for each video of a list that is itself fetched.
         expected: files and folders that must be there afterwards.
         default: fetched unless ``--parts`` says otherwise.
     """
@@ -89,6 +126,7 @@ class Part:
     archives: tuple[Archive, ...] = ()
     files: tuple[RemoteFile, ...] = ()
     pointers: Pointers | None = None
+    per_video: tuple[PerVideo, ...] = ()
     expected: tuple[str, ...] = ()
     default: bool = True
 
@@ -96,7 +134,7 @@ class Part:
     def size(self) -> int | None:
         """Bytes to fetch; None where not all are known beforehand."""
         sizes = [file.size for file in (*self.files, *(archive.file for archive in self.archives))]
-        return None if self.pointers or None in sizes else sum(size or 0 for size in sizes)
+        return None if self.pointers or self.per_video or None in sizes else sum(size or 0 for size in sizes)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,32 @@
-"""UniTalk: its authors publish it where terms are agreed to by hand; it is too large to take by accident."""
+"""UniTalk: at Hugging Face, an archive of pictures, one of sound and a table of labels for each video.
+
+The lists of its videos and of its sub-categories are in its authors' repository of code.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from pipeline.datasets.unitalk import CATEGORIES, Unitalk
+from pipeline.downloads import Distribution, Part, PerVideo, RemoteFile
 
-from pipeline.clip import Corpus
-from pipeline.downloads import Distribution
+HOSTS = ("https://huggingface.co/datasets/plnguyen2908/UniTalk-ASD/resolve/main",)
+REPOSITORY = ("https://raw.githubusercontent.com/plnguyen2908/UniTalk-ASD-code/main",)
+VIDEOS = {published: RemoteFile(f"video_list/{published}.csv", REPOSITORY) for published in ("train", "val")}
+LISTS = (*VIDEOS.values(), *(RemoteFile(f"sub_categories/test_{name}.csv", REPOSITORY) for name in CATEGORIES))
 
-PAGE = "https://huggingface.co/datasets/plnguyen2908/UniTalk-ASD"
+
+def _media(kind: str, folder: str, about: str) -> tuple[Part, ...]:
+    return tuple(Part(f"{kind}-{split}", about, expected=(f"{folder}/{published}",), per_video=(
+        PerVideo(VIDEOS[published], f"{folder}/{published}/{{}}.zip", HOSTS, into=f"{folder}/{published}"),))
+                 for split, published in (("test", "val"), ("train", "train")))
+
 
 DISTRIBUTION = Distribution(
-    corpus=Corpus(name="unitalk", licence="see its page; the videos belong to their makers", terms_url=PAGE),
-    about="who is speaking: 48,693 face tracks of web videos, 100–200 GB", root=Path("data/UniTalk"),
-    ask=f"its videos belong to many makers and it takes 100–200 GB: read its terms at {PAGE}, take what you need from"
-        " there, and put csv, clips_audios and clips_videos into data/UniTalk")
+    corpus=Unitalk().corpus, root=Unitalk.default_root,
+    about="who is speaking: 48,693 face tracks of web videos, four million pictures, 100–200 GB",
+    parts=(
+        Part("lists", "videos of each split and of each sub-category", files=LISTS,
+             expected=("video_list", "sub_categories")),
+        Part("labels", "who speaks in each frame", expected=("csv/train", "csv/val"), per_video=tuple(
+            PerVideo(index, f"csv/{published}/{{}}.csv", HOSTS) for published, index in VIDEOS.items())),
+        *_media("sound", "clips_audios", "the sound of each track"),
+        *_media("pictures", "clips_videos", "the faces of each track")))

@@ -128,13 +128,16 @@ def corpus_from_json(values: Mapping[str, Any]) -> Corpus:
                        tuple(task["value_range"]) if task["value_range"] is not None else None,
                        task.get("level", "clip"), task.get("positive", "")) for task in values["tasks"])
     protocols = tuple(_protocol(protocol) for protocol in values.get("protocols", ()))
-    texts = [value for name, value in values.items() if name not in ("tasks", "protocols")]
+    share = float(values.get("dev_fraction", Corpus.dev_fraction))
+    if not 0 < share < 1:
+        raise ValueError(f"dev_fraction is in (0, 1), found {share}")
+    texts = [value for name, value in values.items() if name not in ("tasks", "protocols", "dev_fraction")]
     texts += [text for task in tasks for text in (task.name, *task.classes)]
     texts += [text for protocol in protocols for text in (protocol.name, protocol.source, protocol.warning)]
     texts += [text for protocol in protocols for fold in protocol.folds for text in (fold.name, *fold.test, *fold.dev)]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("corpus is not described in text")
-    return Corpus(**{**values, "tasks": tasks, "protocols": protocols})
+    return Corpus(**{**values, "tasks": tasks, "protocols": protocols, "dev_fraction": share})
 
 
 def _protocol(values: Mapping[str, Any]) -> Protocol:

@@ -14,12 +14,15 @@ import pytest
 from pipeline import plugins
 from pipeline.config import result_settings, with_settings
 from pipeline.datasets import Dataset
+from pipeline.datasets.ava import Ava
 from pipeline.datasets.cremad import Cremad
 from pipeline.datasets.manifest import Manifest
 from pipeline.datasets.meld import ANNOTATIONS, VIDEO_FOLDERS
 from pipeline.datasets.ravdess import Ravdess
+from pipeline.datasets.unitalk import Unitalk
 from pipeline.errors import PipelineError, UsageError
 from tests.datasets.test_meld import row, touch, write_csv
+from tests.datasets.test_unitalk import unitalk_tree
 
 DATASETS = plugins.names("dataset")
 
@@ -60,8 +63,15 @@ def cremad_tree(name: str, root: Path) -> Dataset:
     return Cremad(Cremad.Config(root=root))
 
 
+def tracks_tree(name: str, root: Path) -> Dataset:
+    """Twelve tracks of six videos in two splits, with every picture and sound an empty file."""
+    kind = {"ava": Ava, "unitalk": Unitalk}[name]
+    return kind(kind.Config(root=unitalk_tree(root)))
+
+
 MAKERS: dict[str, Callable[[str, Path], Dataset]] = {
-    "cremad": cremad_tree, "manifest": manifest_tree, "meld": meld_tree, "ravdess": ravdess_tree, "sample": meld_tree,
+    "ava": tracks_tree, "cremad": cremad_tree, "manifest": manifest_tree, "meld": meld_tree,
+    "ravdess": ravdess_tree, "sample": meld_tree, "unitalk": tracks_tree,
 }
 
 
@@ -106,7 +116,12 @@ def test_ids_are_split_and_stem_and_unique(dataset: Dataset) -> None:
 def test_labels_are_of_the_tasks(dataset: Dataset) -> None:
     tasks = {task.name: task for task in dataset.corpus.tasks}
     labels = [(tasks[name], label) for clip in dataset.clips() for name, label in clip.labels.items()]
-    assert {task.name for task, _ in labels} == set(tasks)
+    frames = [clip.frame_labels for clip in dataset.clips() if clip.frame_labels is not None]
+    of_frames = {name for known in frames for name in known.labels}
+    assert {task.name for task, _ in labels} | of_frames == set(tasks)
+    assert of_frames == {name for name, task in tasks.items() if task.level == "frame"}
+    for name, codes in ((name, codes) for known in frames for name, codes in known.labels.items()):
+        assert tasks[name].classes and codes.min() >= -1 and codes.max() < len(tasks[name].classes)
     for task, label in labels:
         if task.value_range is None:
             assert label in task.classes
@@ -178,5 +193,5 @@ def test_listing_clips_opens_no_media(dataset: Dataset, monkeypatch: pytest.Monk
     monkeypatch.setattr(subprocess, "Popen", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     for clip in dataset.clips():
-        if clip.source is not None and clip.source.exists():
+        if clip.source is not None and clip.source.is_file():
             assert clip.source.stat().st_size == 0, "the files of these trees are empty: nothing could be read in them"

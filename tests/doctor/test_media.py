@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from pipeline.clip import Clip
+from pipeline.clip import Clip, Track
 from pipeline.datasets.manifest import Manifest
 from pipeline.doctor import media
 from tests.makers import write_manifest
@@ -40,3 +42,24 @@ def test_a_file_with_a_header_and_nothing_else_is_seen_without_decoding(tmp_path
     for decode in (False, True):
         trouble = media.look(Clip("all/b", source=hollow), decode=decode, limits=media.DecodeLimits()).trouble
         assert trouble is not None and trouble[0] == "damaged file" and "not one packet" in trouble[1]
+
+
+def test_a_track_is_its_pictures_and_its_sound(tmp_path: Path) -> None:
+    pictures = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in pictures:
+        Image.new("RGB", (20, 30)).save(path)
+    sound = film(tmp_path / "a.wav", picture="", seconds=1)
+    times = np.arange(3) / 25
+    clip = Clip("all/a:1", source=tmp_path, track=Track(tuple(pictures), times, sound))
+    limits = media.DecodeLimits()
+    assert media.look(clip, decode=True, limits=limits).trouble is None
+    pictures[1].write_bytes(pictures[1].read_bytes()[:50])
+    assert media.look(clip, decode=False, limits=limits).trouble is None
+    kind, said = media.look(clip, decode=True, limits=limits).trouble or ("", "")
+    assert kind == "damaged file" and said.startswith("row 2 of 3")
+    sound.unlink()
+    assert media.look(clip, decode=False, limits=limits).trouble == (
+        "missing file", "the sound a.wav is not there; expected sound for each track")
+    pictures[1].unlink()
+    assert media.look(clip, decode=False, limits=limits).trouble == (
+        "missing file", "1 of 3 pictures are not there, the first is 1.png; expected a picture for each row")
