@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.clip import FrameLabels
 from pipeline.errors import ClipError
 from pipeline.windows import Snippets
 
@@ -50,6 +51,16 @@ class FrameRequest:
 
 
 @dataclass(frozen=True)
+class PictureRequest:
+    """How an extractor wants the pictures of a face track: grey, scaled to ``size`` pixels high and wide whatever their
+    shape; of these the middle ``crop`` (None: all).
+    """
+
+    size: int
+    crop: int | None = None
+
+
+@dataclass(frozen=True)
 class Needs:
     """Everything an extractor wants to be given for each clip.
 
@@ -59,6 +70,8 @@ class Needs:
         text: the words.
         speaker: who says them.
         features: names of other features of the same clip.
+        pictures: of a clip that is a face track.
+        frame_labels: what its frames are labelled with.
     """
 
     frames: tuple[FrameRequest, ...] = ()
@@ -66,11 +79,13 @@ class Needs:
     text: bool = False
     speaker: bool = False
     features: tuple[str, ...] = ()
+    pictures: tuple[PictureRequest, ...] = ()
+    frame_labels: bool = False
 
     @property
     def media(self) -> bool:
         """Does the clip's file have to be opened?"""
-        return bool(self.frames) or self.waveform
+        return bool(self.frames) or self.waveform or bool(self.pictures)
 
 
 class Frames:
@@ -287,6 +302,21 @@ class FeatureSequence:
 
 
 @dataclass(frozen=True)
+class TrackMedia:
+    """What was read of a face track.
+
+    Args:
+        times: start and stop of each frame in seconds from the clip's start, float32 (T, 2), half-open, rising.
+        rate_hz: frames a second.
+        pictures: by request, grey, uint8 (T, side, side).
+    """
+
+    times: np.ndarray
+    rate_hz: float
+    pictures: Mapping[PictureRequest, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Media:
     """One clip, decoded: what was asked for and nothing else.
 
@@ -299,6 +329,8 @@ class Media:
         features: other features of this clip by name.
         notes: harmless oddities that decoding met.
         speaker: who says the words, "" where that is not known.
+        track: of a clip that is a face track; None for others.
+        frame_labels: None where there are none.
     """
 
     clip_id: str
@@ -309,6 +341,8 @@ class Media:
     features: Mapping[str, FeatureSequence] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     speaker: str = ""
+    track: TrackMedia | None = None
+    frame_labels: FrameLabels | None = None
 
     def cut(self, times: np.ndarray) -> np.ndarray:
         """Times (T, 2) in seconds, cut at the end of the clip, float32: a grid's last frame may reach past it."""

@@ -1,4 +1,4 @@
-"""What a clip's rows are made from, as a digest: the file's bytes and span, the words, the speaker's name."""
+"""What a clip's rows are made from, as a digest: the file's bytes and span, the words, the speaker, frames' labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pipeline.clip import Clip
 from pipeline.errors import ClipError
 from pipeline.packing import SourceRecord
 from pipeline.recipes import PlannedFeature
+from pipeline.track_media import track_record
 from pipeline.weights import file_digest
 
 
@@ -20,14 +21,20 @@ def needs_media(feature: PlannedFeature) -> bool:
 
 
 def input_digest(feature: PlannedFeature, clip: Clip, source_digest: str) -> str:
-    """Digest of what a feature of a clip is made from: the file's bytes and span, the words, the speaker's name."""
+    """Digest of what a feature of a clip is made from: the file's bytes, span and view (of a face track the times of
+    its frames), the words, the speaker's name, the labels of frames."""
     parts: list[object] = []
     if needs_media(feature):
         parts += [source_digest, clip.start_seconds, clip.stop_seconds]
+        parts += [clip.track.times.tolist(), clip.track.rate_hz] if clip.track is not None else []
+        parts += [clip.view] if clip.view is not None else []
     if feature.needs.text:
         parts.append(clip.text)
     if feature.needs.speaker:
         parts.append(clip.speaker)
+    if feature.needs.frame_labels and (known := clip.frame_labels) is not None:
+        parts += [known.times.tolist(), known.rate_hz,
+                  *((task, known.labels[task].tolist()) for task in sorted(known.labels))]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
@@ -51,14 +58,25 @@ def source_record(source: Path, known: SourceRecord = SourceRecord()) -> SourceR
         raise ClipError(f"{source} cannot be read ({error.strerror})", stage="decode", kind="passing") from error
 
 
+def clip_record(clip: Clip, known: SourceRecord = SourceRecord()) -> SourceRecord:
+    """What a clip's file, or the files of its track, are now; nothing for a clip without any.
+
+    Raises:
+        ClipError: one is not there or cannot be read.
+    """
+    if clip.track is not None:
+        return track_record(clip.track, known)
+    return source_record(clip.source, known) if clip.source is not None else SourceRecord()
+
+
 def source_digests(clips: Sequence[Clip], known: Mapping[str, SourceRecord]) -> dict[str, str]:
-    """Digest of each known clip's file, "" where it cannot be read; files whose size and time are as known are not
+    """Digest of each known clip's files, "" where one cannot be read; files whose sizes and times are as known are not
     read."""
     def digest(clip: Clip) -> str:
-        if clip.source is None or clip.clip_id not in known:
+        if clip.clip_id not in known:
             return ""
         try:
-            return source_record(clip.source, known[clip.clip_id]).digest
+            return clip_record(clip, known[clip.clip_id]).digest
         except ClipError:
             return ""
     with ThreadPoolExecutor(4) as pool:

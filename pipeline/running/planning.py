@@ -18,13 +18,16 @@ from pipeline.datasets import Dataset
 from pipeline.decode import Damage, DecodeLimits
 from pipeline.devices import usable_device
 from pipeline.errors import DatasetError, StoreError, UsageError
+from pipeline.extractors import Extractor
 from pipeline.running.inputs import input_digest, needs_media, source_digests
 from pipeline.packing import Cell, stored_cells, stored_sources
 from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan_features
 from pipeline.running.scheduling import Todo, part_of, predicted_cost
 from pipeline.store import FeatureStore
 
-SHARED = ("weights", "detection", "face", "gallery")  # settings that several extractors have by the same name
+# Settings that several extractors have by the same name.
+SHARED = ("weights", "detection", "face", "gallery", "speaking_run")
+FRAME_LABELS = "frame_labels"  # the extractor that every corpus with labels of frames has
 DEFAULT_EXTRACTORS = ("text_bert", "audio_resnet18", "face_r3d18")
 
 
@@ -37,6 +40,8 @@ class ExtractConfig:
     face: str | None = setting(None, "which face the face extractors follow: largest, central, longest, gallery,"
                                      " speaking or all")
     gallery: str | None = setting(None, "with face gallery: the folder of the gallery of faces")
+    speaking_run: str | None = setting(None, "run of an active-speaker network that tells who speaks; none: mouth"
+                                             " motion and sound")
     jobs: int = setting(0, "worker processes; 0: one for each core, or for each GPU", machine=True)
     device: str = setting("auto", "auto, cpu, cuda (all GPUs) or cuda:N", machine=True)
     scheduler: str | None = setting(None, "address of a Dask scheduler whose workers do the work", machine=True)
@@ -97,19 +102,60 @@ def plan_extraction(dataset: Dataset, out: Path, extractors: Sequence[str],
                     settings: Mapping[str, Mapping[str, str]], config: ExtractConfig) -> Plan:
     """Resolve what was asked for; nothing is decoded and no store is touched.
 
+    A corpus whose tasks are labelled frame by frame has the feature ``frame_labels`` beside those asked for.
+
     Raises:
-        UsageError: an unknown extractor, setting or device.
+        UsageError: an unknown extractor, setting or device; an extractor of videos for a corpus of face tracks, or the
+            other way round; labels of frames that the corpus does not have.
         DatasetError: the corpus cannot be read, or has no media for an extractor that needs them.
         WeightsError: a network's weights are not to be had.
     """
     config.part  # a part that is none is refused before anything is looked for
     device = usable_device(config.device)
-    chosen = choose_extractors(extractors, settings, shared=config.shared, device=device)
+    chosen: Mapping[str, Extractor] = choose_extractors(extractors, settings, shared=config.shared, device=device)
     dataset.prepare()
     clips = tuple(dataset.clips())
+    chosen = _suited(chosen, extractors, settings, config, dataset.corpus,
+                     are_tracks=any(clip.track is not None for clip in clips))
     features = tuple(plan_features(chosen))
     _check_media(clips, features, dataset)
     return Plan(dataset.corpus, clips, features, _request(dataset, out, extractors, settings, config), device)
+
+
+def _suited(chosen: Mapping[str, Extractor], names: Sequence[str], settings: Mapping[str, Mapping[str, str]],
+            config: ExtractConfig, corpus: Corpus, *, are_tracks: bool) -> Mapping[str, Extractor]:
+    """The chosen extractors, told what only the corpus knows: whether its clips are face tracks, and which of its tasks
+    have labels of frames."""
+    tasks = tuple(task.name for task in corpus.tasks if task.level == "frame")
+    if tasks and not any(_kind(name) == FRAME_LABELS for name in names):
+        names = (*names, FRAME_LABELS)
+    told = {name: {"tasks": ",".join(tasks), **settings.get(name, {})} for name in names
+            if tasks and _kind(name) == FRAME_LABELS}
+    has_choice = any(hasattr(extractor.config, "clips") for extractor in chosen.values())
+    shared = {**config.shared, **({"clips": "tracks"} if are_tracks and has_choice else {})}
+    found = choose_extractors(names, {**settings, **told}, shared=shared, device=usable_device(config.device))
+    for name, extractor in found.items():
+        if _kind(name) == FRAME_LABELS and (unknown := [task for task in extractor.columns if task not in tasks]):
+            raise UsageError(f"{name} is to hold {', '.join(unknown)}; {corpus.name} has labels of frames for"
+                             f" {', '.join(tasks) or 'no task: leave it out'}")
+    _check_tracks(found, corpus, are_tracks=are_tracks)
+    return found
+
+
+def _check_tracks(chosen: Mapping[str, Extractor], corpus: Corpus, *, are_tracks: bool) -> None:
+    """Refuse extractors of videos where clips are face tracks, and of face tracks where clips are videos."""
+    if are_tracks and (videos := [name for name, extractor in chosen.items() if extractor.needs.frames]):
+        raise UsageError(f"clips of {corpus.name} are face tracks, pictures that are cut out already, and"
+                         f" {', '.join(videos)} need{'s' * (len(videos) == 1)} a video; choose others, for instance"
+                         " --extractors asd_faces,asd_audio")
+    if not are_tracks and (tracks := [name for name, extractor in chosen.items()
+                                      if getattr(extractor.config, "clips", "videos") == "tracks"]):
+        raise UsageError(f"{tracks[0]}.clips=tracks: clips of {corpus.name} are no face tracks; leave that setting out")
+
+
+def _kind(name: str) -> str:
+    """The extractor of a feature."""
+    return name.partition("@")[0]
 
 
 def _check_media(clips: Sequence[Clip], features: Sequence[PlannedFeature], dataset: Dataset) -> None:
@@ -178,7 +224,7 @@ def _request(dataset: Dataset, out: Path, extractors: Sequence[str], settings: M
     command += ["--extractors", ",".join(extractors), "--out", str(out)]
     for option, value, default in (*((name, getattr(config, name), None) for name in SHARED),
                                    ("on-damage", config.on_damage, "skip"), ("shard", config.shard, None)):
-        command += [f"--{option}", str(value)] if value != default else []
+        command += [f"--{option.replace('_', '-')}", str(value)] if value != default else []
     rest = {name: {option: _as_text(value) for option, value in given.items()
                    if option not in ("root", "splits", "manifest", "allow_outside")},
             **settings, "decode": {option: _as_text(value) for option, value in limits.items()}}

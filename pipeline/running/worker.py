@@ -25,6 +25,7 @@ from pipeline.media import FeatureSequence, Media
 from pipeline.packing import Cell, Failure, FeatureData, SourceRecord, write_store
 from pipeline.recipes import PlannedFeature
 from pipeline.shards import open_store
+from pipeline.track_media import read_files, read_track
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ class _ChunkWork:
             return
         self._mark(WHOLE_CHUNK)
         for feature in self._text_features:
-            self._extract(feature, clips, [Media(clip.clip_id, text=clip.text, speaker=clip.speaker) for clip in clips])
+            self._extract(feature, clips, [Media(clip.clip_id, text=clip.text, speaker=clip.speaker,
+                                                 frame_labels=clip.frame_labels) for clip in clips])
         if not self._media_features:
             self.num_done = len(clips)
             return
@@ -193,11 +195,18 @@ class _ChunkWork:
         """Decode what all media features of the chunk need; its time does not count unless it is waited for."""
         if clip.source is None:
             return _Decoded(None, SourceRecord(), None)
-        record = SourceRecord()
+        record, needs = SourceRecord(), [feature.needs for feature in self._media_features]
+        waveform = any(need.waveform for need in needs)
         try:
+            if clip.track is not None:
+                files = read_files(clip.track, limits=self.chunk.limits)
+                record = files.record
+                pictures = dict.fromkeys(request for need in needs for request in need.pictures)
+                media = read_track(clip, files, tuple(pictures), waveform=waveform, on_damage=self.chunk.on_damage,
+                                   limits=self.chunk.limits)
+                return _Decoded(media, record, None)
             record = source_record(clip.source)
-            requests = dict.fromkeys(request for feature in self._media_features for request in feature.needs.frames)
-            waveform = any(feature.needs.waveform for feature in self._media_features)
+            requests = dict.fromkeys(request for need in needs for request in need.frames)
             media = read_media(clip, tuple(requests), waveform=waveform, on_damage=self.chunk.on_damage,
                                limits=self.chunk.limits)
             return _Decoded(media, record, None)

@@ -12,6 +12,7 @@ import torch
 from skimage.data import astronaut
 from skimage.transform import resize
 
+from pipeline.clip import FrameLabels
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, FrameRequest, Frames, Media, Needs
 from pipeline.plugins import names, plugin_class
 from tests.makers import make_bert, make_speech_encoder, make_vision_encoder
@@ -81,8 +82,10 @@ def build_media() -> Build:
             media = build(upstream.needs, clip_id=clip_id, num_frames=num_frames, shift=shift, face=face)
             features[name] = upstream.extract([media])[0]
         wave = np.sin(2 * np.pi * hertz * np.arange(num_samples) / SAMPLE_RATE_HZ).astype(np.float32) / 2
+        grid = np.arange(num_frames)
         return Media(clip_id, {request: frames_for(request, pictures) for request in needs.frames},
-                     wave if needs.waveform else None, text if needs.text else "", duration, features)
+                     wave if needs.waveform else None, text if needs.text else "", duration, features,
+                     frame_labels=FrameLabels(grid / 15, {"speaking": grid % 3 - 1}, 15.0))
     return build
 
 
