@@ -9,12 +9,12 @@ from pipeline import plugins
 
 @click.group("store")
 def command() -> None:
-    """Look after a store: inspect, verify, merge, subset, export, pack, reproduce.
+    """Look after a store: inspect, verify, diff, merge, subset, export, pack, reproduce.
 
     \b
     python -m pipeline store verify cache/meld.h5
     """
 
 
-for _name in ("inspect", "verify", "merge", "subset", "export", "pack", "reproduce"):
+for _name in ("inspect", "verify", "diff", "merge", "subset", "export", "pack", "reproduce"):
     command.add_command(plugins.module("command", _name).command)

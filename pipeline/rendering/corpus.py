@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import tempfile
-import wave
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,6 +19,7 @@ from pipeline.decode import ffmpeg_path
 from pipeline.errors import DatasetError, PipelineError
 from pipeline.rendering import layouts
 from pipeline.rendering.layouts import Filmed, Shot, Table
+from pipeline.rendering.voice import write_wav
 
 RENDERER_VERSION = 1
 """Raise it when the pixels, samples or files change for the same settings: older folders are then rendered again."""
@@ -71,7 +71,7 @@ def render_corpus(out: Path, *, layout: str = "meld", num_clips: int | None = No
             filmed = dict(zip(order, joblib.Parallel(n_jobs=jobs)(
                 joblib.delayed(_film_clip)(plan.shots[index], index, seed, work) for index in order)))
         for name, table in plan.tables([filmed[index] for index in range(len(order))]).items():
-            _write_csv(work / name, table)
+            _write_table(work / name, table)
         (work / _README).write_text(form.readme, encoding="utf-8")
         _write_marker(work, layout=layout, num_clips=num_clips, seed=seed)
         if out.exists():
@@ -131,20 +131,17 @@ def _film_clip(shot: Shot, index: int, seed: int, work: Path) -> Filmed:
     finally:
         torch.set_num_threads(threads)
     _encode(work / shot.video, scene.frames, f"{scene.rate_hz}", scene.waveform)
+    if shot.write_beside is not None:
+        shot.write_beside(scene, work)
     count, height, width, _ = scene.frames.shape
-    return Filmed(count, height, width, scene.rate_hz, scene.words, scene.speaking_box, scene.listening_box)
+    return Filmed(count, height, width, scene.rate_hz, scene.words, scene.speaking_box, scene.listening_box,
+                  scene.tracks)
 
 
 def _encode(video: Path, frames: np.ndarray, rate: str, waveform: np.ndarray) -> None:
     """H.264 and stereo AAC at 44.1 kHz, as in MELD's mp4 files; one thread and no dates, so that bytes repeat."""
-    from pipeline.rendering.voice import SAMPLE_RATE_HZ
-
     sound = video.with_suffix(".wav")
-    with wave.open(str(sound), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE_HZ)
-        file.writeframes(np.round(waveform * 32767).astype("<i2").tobytes())
+    write_wav(sound, waveform)
     height, width = frames.shape[1:3]
     command = [ffmpeg_path(), "-hide_banner", "-loglevel", "error", "-y",
                "-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{width}x{height}", "-framerate", rate,
@@ -158,7 +155,11 @@ def _encode(video: Path, frames: np.ndarray, rate: str, waveform: np.ndarray) ->
     sound.unlink()
 
 
-def _write_csv(path: Path, table: Table) -> None:
+def _write_table(path: Path, table: Table | str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(table, str):
+        path.write_text(table, encoding="utf-8", newline="")
+        return
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.columns)

@@ -22,6 +22,27 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
+class Track:
+    """One face through the frames in which it is followed.
+
+    Args:
+        entity: its name.
+        first_frame: the first of its T frames.
+        boxes: left, top, right, bottom in pixels, float64 (T, 4).
+        labels: of each frame, T in all.
+    """
+
+    entity: str
+    first_frame: int
+    boxes: np.ndarray
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.boxes.shape != (len(self.labels), 4):
+            raise ValueError(f"a track has one box a label, found {self.boxes.shape} and {len(self.labels)}")
+
+
+@dataclass(frozen=True)
 class Scene:
     """A rendered clip and what is true of it.
 
@@ -33,6 +54,7 @@ class Scene:
         opening: of the speaking mouth, 0 (shut) to about 1, (T,).
         speaking_box: where the speaker's face is at rest: left, top, right, bottom in pixels.
         listening_box: the same of the listener; None where only one person is seen.
+        tracks: of faces, in layouts that have them.
     """
 
     frames: np.ndarray
@@ -42,6 +64,7 @@ class Scene:
     opening: np.ndarray
     speaking_box: Box
     listening_box: Box | None
+    tracks: tuple[Track, ...] = ()
 
     def __post_init__(self) -> None:
         samples = round(len(self.frames) / self.rate_hz * SAMPLE_RATE_HZ)

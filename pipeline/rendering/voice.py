@@ -6,8 +6,10 @@ JASA 67 (1980). How pitch, loudness and speed follow the emotions: Banse and Sch
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -112,6 +114,15 @@ def loudness(waveform: np.ndarray, times_seconds: np.ndarray, *, window_seconds:
     centres = np.round(np.asarray(times_seconds) * SAMPLE_RATE_HZ).astype(np.int64)
     start, stop = (np.clip(centres + side, 0, len(waveform)) for side in (-half, half))
     return np.asarray(np.sqrt((power[stop] - power[start]) / (2 * half)))
+
+
+def write_wav(path: Path, waveform: np.ndarray) -> None:
+    """Write a waveform (S,) in [-1, 1] at ``SAMPLE_RATE_HZ`` as 16-bit mono."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE_HZ)
+        file.writeframes(np.round(waveform * 32767).astype("<i2").tobytes())
 
 
 def _rms(values: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import unknown_name
@@ -18,7 +19,7 @@ from pipeline.errors import unknown_name
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.rendering.scene import Box, Scene
+    from pipeline.rendering.scene import Box, Scene, Track
     from pipeline.rendering.speech import Word
 
 Rows = Sequence[Sequence[str]]
@@ -33,11 +34,13 @@ class Shot:
         effort: how long it takes, relative to the others; the longest are filmed first.
         film: says, acts and films it; what the layout leaves open comes from the generator. It travels to other
             processes.
+        write_beside: writes what else the corpus holds of the clip, given the corpus's folder; it travels too.
     """
 
     video: str
     effort: float
     film: Callable[[np.random.Generator], Scene]
+    write_beside: Callable[[Scene, Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Filmed:
     words: tuple[Word, ...]
     speaking_box: Box
     listening_box: Box | None
+    tracks: tuple[Track, ...] = ()
 
     @property
     def duration_seconds(self) -> float:
@@ -71,11 +75,12 @@ class Plan:
 
     Args:
         shots: its clips.
-        tables: from what was filmed, in the shots' order, the CSVs by file name.
+        tables: from what was filmed, in the shots' order, the CSVs by their path below the corpus's folder; a text
+            is written as it is.
     """
 
     shots: tuple[Shot, ...]
-    tables: Callable[[Sequence[Filmed]], Mapping[str, Table]]
+    tables: Callable[[Sequence[Filmed]], Mapping[str, Table | str]]
 
 
 @dataclass(frozen=True)
