@@ -64,7 +64,7 @@ class Encoder(Extractor):
         input_name: what transformers calls the network's input.
         signature: entries that the ``config.json`` of such an encoder has: a whole number or a list of them.
         hint: what to think of where a network's hidden states are not as expected.
-        known: what a published model is, its licence and its MB, by its name on the hub.
+        known: what a published model is, its licence, its MB and its commit, by its name on the hub.
     """
 
     name: ClassVar[str]
@@ -72,13 +72,14 @@ class Encoder(Extractor):
     input_name: ClassVar[str]
     signature: ClassVar[tuple[str, ...]]
     hint: ClassVar[str]
-    known: ClassVar[Mapping[str, tuple[str, str, float]]]
+    known: ClassVar[Mapping[str, tuple[str, str, float, str]]]
 
     @classmethod
     def hub_model(cls, model: str) -> HubModel:
         """A model of the hub, as it is fetched into the weights folder."""
-        unknown = f"an encoder of {cls.subject} of the Hugging Face hub", "stated on its page", 0.0
-        return HubModel(model.replace("/", "--"), *cls.known.get(model, unknown), cls.load_folder, model,
+        unknown = f"an encoder of {cls.subject} of the Hugging Face hub", "stated on its page", 0.0, "main"
+        what, licence, megabytes, revision = cls.known.get(model, unknown)
+        return HubModel(model.replace("/", "--"), what, licence, megabytes, cls.load_folder, model, revision,
                         owner=cls.name)
 
     @classmethod

@@ -48,6 +48,26 @@ def test_rows_without_maps_leave_the_crops_as_they_are() -> None:
     assert draw_attention(looks(space=None), CROPS, LEVELS) != draw_attention(looks(), CROPS, LEVELS)
 
 
+def test_what_is_not_to_be_had_is_left_plain_and_a_title_is_written_above() -> None:
+    whole = draw_attention(looks(), CROPS, LEVELS)
+    plain, silent, titled = (draw_attention(looks(), None, LEVELS), draw_attention(looks(), CROPS, None),
+                             draw_attention(looks(), CROPS, LEVELS, title="a clip"))
+    assert len({whole, plain, silent, titled}) == 4
+    peak = np.zeros((6, 16))
+    peak[:, 5] = 1
+    assert draw_attention(looks(space=peak), None, None) != draw_attention(looks(), None, None)
+
+
+def test_brightness_is_comparable_between_the_steps() -> None:
+    """A share of a tenth is as dark beside a share of one as it is."""
+    faint = np.zeros((6, 16))
+    faint[0, 0], faint[1] = 1.0, 1 / 16
+    picture = pixels(draw_attention(looks(space=faint), np.zeros_like(CROPS), LEVELS)).astype(int)
+    width, height = picture.shape[1] // 6, picture.shape[0] // 5
+    second = picture[height // 3:height, width + width // 3:width + 2 * width // 3].sum(2)
+    assert (second < 200).mean() > 0.9
+
+
 @pytest.mark.parametrize("changed", [{"space": np.zeros((6, 15))}, {"space": np.zeros((5, 16))},
                                      {"heard": np.zeros(5)}, {"heard_by_seen": np.zeros((6, 5))}])
 def test_attentions_that_do_not_go_together_are_refused(changed: dict[str, np.ndarray]) -> None:

@@ -21,6 +21,8 @@ from pipeline import weights
 from pipeline.cli import main
 from pipeline.errors import EXIT_CLIPS_FAILED
 from pipeline.extractors import text_bert
+from pipeline.extractors.audio_encoder import AudioEncoder
+from pipeline.extractors.face_encoder import FaceEncoder
 from pipeline.hub import HubFile
 from pipeline.networks import RANDOM_SEED
 from pipeline.rendering.corpus import render_corpus
@@ -31,6 +33,7 @@ from tests.serving import serving
 ROOT = Path(__file__).parents[1]
 FEATURES = "text_bert,faces,audio_resnet18,face_r3d18,audio_encoder,face_encoder"
 ENCODERS = {"facebook/wav2vec2-base-960h": make_speech_encoder, "facebook/dinov2-small": make_vision_encoder}
+REVISIONS = {model: known[-1] for kind in (AudioEncoder, FaceEncoder) for model, known in kind.known.items()}
 # Put before all else in every Python process: a socket or a look-up is refused and written down. One is not written:
 # urllib3, which facenet-pytorch imports by way of requests, tries on import whether a socket can be bound to ::1.
 BLOCKED = """
@@ -157,10 +160,10 @@ def published(own: Path, monkeypatch: pytest.MonkeyPatch, site: Path) -> dict[st
 def on_the_hub(folder: Path, model: str) -> dict[str, bytes]:
     """What the hub answers for a model that is in a folder: its listing, and its files at a commit."""
     largest_first = sorted(folder.iterdir(), key=lambda path: -path.stat().st_size)
-    files, commit = {path.name: path.read_bytes() for path in largest_first}, "c" * 40
+    files, commit = {path.name: path.read_bytes() for path in largest_first}, REVISIONS[model]
     listing = {"sha": commit, "siblings": [{"rfilename": name, "size": len(content)}
                                            for name, content in files.items()]}
-    return {f"/api/models/{model}/revision/main": json.dumps(listing).encode(),
+    return {f"/api/models/{model}/revision/{commit}": json.dumps(listing).encode(),
             **{f"/{model}/resolve/{commit}/{name}": content for name, content in files.items()}}
 
 

@@ -37,7 +37,8 @@ class AudioEncoder(Encoder):
     input_name = "input_values"
     signature = ("hidden_size", "num_hidden_layers", "conv_kernel", "conv_stride")
     hint = "one that shortens its output at the end (an adapter) is none"
-    known = {"facebook/wav2vec2-base-960h": ("wav2vec 2.0 base, trained on LibriSpeech", "Apache-2.0", 377.6)}
+    known = {"facebook/wav2vec2-base-960h": ("wav2vec 2.0 base, trained on LibriSpeech", "Apache-2.0", 377.6,
+                                             "22aad52d435eb6dbaf354bdad9b0da84ce7d6156")}
 
     @dataclass(frozen=True)
     class Config(EncoderConfig):

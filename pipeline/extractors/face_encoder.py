@@ -42,7 +42,8 @@ class FaceEncoder(Encoder, FaceSnippetExtractor):
     input_name = "pixel_values"
     signature = ("hidden_size", "num_hidden_layers", "patch_size")
     hint = "a model without a class token needs tokens=patches"
-    known = {"facebook/dinov2-small": ("DINOv2, small", "Apache-2.0", 88.2)}
+    known = {"facebook/dinov2-small": ("DINOv2, small", "Apache-2.0", 88.2,
+                                       "ed25f3a31f01632728cabb09d1542f84ab7b0056")}
 
     @dataclass(frozen=True)
     class Config(FaceConfig, EncoderConfig):

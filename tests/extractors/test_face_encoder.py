@@ -180,5 +180,7 @@ def test_random_weights_without_a_folder_are_dinov2s_size() -> None:
 def test_the_published_model_is_named_with_its_licence() -> None:
     source, = FaceEncoder().sources
     assert (source.name, source.licence, source.owner) == ("facebook--dinov2-small", "Apache-2.0", "face_encoder")
+    assert len(source.revision) == 40, "a commit: what is fetched today is what was tried out"
     other, = FaceEncoder(FaceEncoder.Config(model="owner/other")).sources
-    assert (other.name, other.licence, other.megabytes) == ("owner--other", "stated on its page", 0.0)
+    assert (other.name, other.licence, other.megabytes, other.revision) == (
+        "owner--other", "stated on its page", 0.0, "main")

@@ -1,0 +1,242 @@
+"""What each part is worth: one model trained with every subset of its inputs, or every value of a setting.
+
+::
+
+    OUT/
+      plan.json          what was asked for; a second call with the same wishes goes on from where the first stopped
+      runs/NAME/         one run a variant (pipeline.runs)
+      ablation.json      every figure: per variant scores and differences to the reference, mean, sd and per seed
+      ablation.csv       the same as a table
+      ablation.png       the same as a plot
+
+The reference is the variant with all inputs, or the first value. Differences are paired: seed by seed, as each seed has
+the same chance and the same clips in every variant.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.ablation_plots import plot_ablation
+from pipeline.config import to_json
+from pipeline.dropping import scored_split, scores_without
+from pipeline.errors import TrainingError, UsageError
+from pipeline.joined import JoinedStores, choose_inputs, open_stores
+from pipeline.metrics import mean_and_sd
+from pipeline.runs import read_json, write_json, write_text
+from pipeline.storage.durable import replacing
+from pipeline.train_config import TrainConfig
+from pipeline.training import resume, settings_for, train
+from pipeline.training_loop import Progress, Quiet
+
+MOST_INPUTS = 6                 # 63 subsets; more are more likely a mistake than a plan
+
+Watch = Callable[[str, int, int], AbstractContextManager[Progress]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the runs.
+
+    Args:
+        name: of its folder: ``"audio_resnet18+text_bert"``, ``"metric_loss=triplet"``.
+        inputs: features that it learns from.
+        settings: text by field, as typed after ``--set``.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    settings: Mapping[str, str]
+
+
+def variants_of(over: str, inputs: Sequence[str], settings: Mapping[str, str]) -> list[Variant]:
+    """The runs that are compared, the reference first.
+
+    Args:
+        over: ``"inputs"``, or ``"FIELD=a,b,c"``; values that hold commas themselves are divided by ``;``.
+        inputs: features of the reference.
+        settings: that all share.
+
+    Raises:
+        UsageError: neither form, values that are equal or fewer than two, or too many inputs.
+
+    >>> [variant.name for variant in variants_of("inputs", ["a", "b"], {})]
+    ['a+b', 'a', 'b']
+    >>> [variant.name for variant in variants_of("lr=0.1,0.2", ["a"], {})]
+    ['lr=0.1', 'lr=0.2']
+    """
+    if over == "inputs":
+        if not 2 <= len(inputs) <= MOST_INPUTS:
+            raise UsageError(f"--over inputs: subsets are of 2 to {MOST_INPUTS} inputs, found {len(inputs)}"
+                             f" ({', '.join(inputs)}); name them with --inputs")
+        return [Variant("+".join(subset), subset, dict(settings)) for size in range(len(inputs), 0, -1)
+                for subset in combinations(inputs, size)]
+    field, equals, text = over.partition("=")
+    values = [value.strip() for value in text.split(";" if ";" in text else ",")]
+    if not equals or not field.strip() or "" in values or len(set(values)) != len(values) or len(values) < 2:
+        raise UsageError(f"--over {over}: expected inputs, or FIELD=A,B with two values or more that differ, for"
+                         " instance metric_loss=none,triplet")
+    if wrong := [value for value in values if "/" in value or value in (".", "..")]:
+        raise UsageError(f"--over {over}: {wrong[0]!r} would not do as the name of a folder")
+    if field in settings:
+        raise UsageError(f"--over {over}: {field} is also set to {settings[field]}; leave one of them out")
+    return [Variant(f"{field}={value}", tuple(inputs), {**settings, field: value}) for value in values]
+
+
+def ablate(features: Path | Sequence[Path], out: Path, *, model: str = "intermediate", over: str = "inputs",
+           inputs: Sequence[str] | None = None, tasks: Sequence[str] | None = None,
+           settings: Mapping[str, str] | None = None, config: TrainConfig = TrainConfig(), drop: bool = False,
+           watch: Watch = lambda name, number, total: nullcontext(Quiet())) -> dict[str, Any]:
+    """Train all variants and compare them.
+
+    Args:
+        features: a store, or several that are joined by clip id.
+        out: folder of the whole; a variant that is finished there is not trained again, one that was stopped goes on.
+        model, tasks, config: as for :func:`pipeline.training.train`.
+        over: what differs, as :func:`variants_of` takes it.
+        inputs: of the reference; by default one for each of text, sound and picture.
+        settings: that all variants share.
+        drop: also score the reference with each of its inputs taken away, without training anew.
+        watch: is called with a variant's name, its number from 1 and how many there are, and gives who is told of its
+            training.
+
+    Returns:
+        What ``ablation.json`` holds; see :func:`compare`.
+
+    Raises:
+        UsageError: what is asked for cannot be: see :func:`variants_of` and :func:`pipeline.training.train`.
+        StoreError, TrainingError: as for ``train``; or ``out`` holds another ablation.
+    """
+    stores = open_stores(features)
+    chosen = choose_inputs(stores, inputs)
+    variants = variants_of(over, chosen, settings or {})
+    for variant in variants:
+        settings_for(model, variant.settings, config)
+    if drop and len(chosen) < 2:
+        raise UsageError(f"--drop takes each input away in turn and leaves the others; {chosen[0]} is the only one")
+    _settle_plan(out, stores, {"over": over, "model": model, "inputs": list(chosen), "tasks": tasks and list(tasks),
+                               "settings": dict(settings or {}), "training": to_json(config)})
+    for number, variant in enumerate(variants, 1):
+        run = folder_of(out, variant)
+        with watch(variant.name, number, len(variants)) as progress:
+            if (run / "config.json").exists():
+                resume(run, progress=progress)
+            else:
+                train(stores.paths, model=model, settings=variant.settings, inputs=variant.inputs, tasks=tasks,
+                      config=config, out=run, progress=progress)
+    lacking = {}
+    for name in chosen if drop else ():
+        reference = folder_of(out, variants[0])
+        lacking[name] = scores_without(reference, stores, [name], device=config.device)
+    table = compare(out, over, variants, lacking)
+    table["notes"] = [*_notes(stores, chosen), *table["notes"]]
+    if drop:
+        table["notes"].append("reference without …: the first variant as it was trained, scored on clips lacking this")
+    write_json(out / "ablation.json", table)
+    write_text(out / "ablation.csv", as_frame(table).to_csv(index=False))
+    with replacing(out / "ablation.png") as file:
+        file.write(plot_ablation(table))
+    return table
+
+
+def folder_of(out: Path, variant: Variant) -> Path:
+    """Where the run of a variant lies."""
+    return out / "runs" / variant.name
+
+
+def compare(out: Path, over: str, variants: Sequence[Variant],
+            lacking: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Lay finished variants side by side.
+
+    Args:
+        out: folder of the whole.
+        over: what differs.
+        variants: the reference first.
+        lacking: scores by task of the reference without an input, by its name.
+
+    Returns:
+        ``{"over", "split", "task", "metric", "reference", "rows": [{"variant", "inputs", "trained", "run", "scores",
+        "difference"}], "notes"}``; scores and differences are ``{task: {metric: {"mean", "sd", "seeds"}}}``, the
+        reference's difference is empty. ``task`` and ``metric`` are those that chose the epochs.
+    """
+    reference = folder_of(out, variants[0])
+    plan, split = read_json(reference / "config.json"), scored_split(reference)
+    rows, notes = [], []
+    for variant in variants:
+        run = folder_of(out, variant)
+        metrics = read_json(run / "metrics.json")
+        notes += [note for note in metrics["notes"] if note not in notes]
+        rows.append({"variant": variant.name, "inputs": list(variant.inputs), "trained": True,
+                     "run": str(run.relative_to(out)), "scores": metrics[split]})
+    for name, scores in lacking.items():
+        rows.append({"variant": f"reference without {name}", "trained": False, "run": rows[0]["run"], "scores": scores,
+                     "inputs": [feature for feature in variants[0].inputs if feature != name]})
+    for row in rows:
+        row["difference"] = {} if row is rows[0] else {
+            task: {metric: _paired(values, rows[0]["scores"][task][metric]) for metric, values in scores.items()
+                   if metric in rows[0]["scores"].get(task, {})} for task, scores in row["scores"].items()}
+    return {"over": over, "split": split, "task": plan["tasks"][0], "metric": plan["select_by"],
+            "seeds": plan["seeds"], "protocol": plan.get("folds", {}).get("protocol", ""),
+            "reference": variants[0].name, "rows": rows, "notes": notes}
+
+
+def as_frame(table: Mapping[str, Any]) -> pd.DataFrame:
+    """One row for each variant, task and metric: mean, sd, difference to the reference and its sd; fractions."""
+    rows = []
+    for row in table["rows"]:
+        for task, scores in row["scores"].items():
+            for metric, values in scores.items():
+                apart = row["difference"].get(task, {}).get(metric, {})
+                rows.append({"variant": row["variant"], "trained": row["trained"], "task": task, "metric": metric,
+                             "mean": values["mean"], "sd": values["sd"], "difference": apart.get("mean"),
+                             "difference_sd": apart.get("sd"), "num_seeds": len(values["seeds"])})
+    found: pd.DataFrame = pd.DataFrame(rows)
+    return found
+
+
+def _paired(values: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
+    """Differences seed by seed, with mean and sd; unknown where either is."""
+    pairs = list(zip(values["seeds"], reference["seeds"], strict=True))
+    if any(None in pair for pair in pairs):
+        return {"mean": None, "sd": None, "seeds": [None] * len(pairs)}
+    apart = [mine - other for mine, other in pairs]
+    mean, sd = mean_and_sd(apart)
+    return {"mean": mean, "sd": sd, "seeds": apart}
+
+
+def _settle_plan(out: Path, stores: JoinedStores, wishes: Mapping[str, Any]) -> None:
+    """Write down what is asked for, or make sure that it is what the folder was made for.
+
+    Raises:
+        TrainingError: it is not.
+    """
+    training = {name: value for name, value in wishes["training"].items() if name != "device"}
+    plan = to_json({**wishes, "training": training, "features": [os.path.abspath(path) for path in stores.paths],
+                    "fingerprints": {name: stores.describe(name)["fingerprint"] for name in wishes["inputs"]}})
+    path = out / "plan.json"
+    if path.exists():
+        before = read_json(path)
+        if changed := sorted(name for name in plan if not isinstance(before, dict) or before.get(name) != plan[name]):
+            raise TrainingError(f"{out} holds an ablation with other wishes ({', '.join(changed)} differ); give another"
+                                " folder with --out, or the same wishes to carry it on")
+    elif out.exists() and any(out.iterdir()):
+        raise TrainingError(f"{out} holds something else than an ablation; give a new folder with --out")
+    write_json(path, plan)
+
+
+def _notes(stores: JoinedStores, inputs: Sequence[str]) -> list[str]:
+    """What a reader must know of the inputs."""
+    random = [name for name in inputs if any(
+        record.get("source") == "random" for record in stores.describe(name)["recipe"].get("weights", ()))]
+    if not random:
+        return []
+    return [f"{' and '.join(random)} {'has' if len(random) == 1 else 'have'} random weights: the figures show that the"
+            " parts work, and nothing of how good they are"]
