@@ -20,7 +20,7 @@ label: by the ``"majority"`` of their rows' answers and by their rows' ``"mean_p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from pipeline.errors import StoreError, TrainingError, UsageError
 from pipeline.examples import Examples, lay_out
 from pipeline.joined import JoinedStores, is_labelled, open_stores
 from pipeline.label_maps import MappedStores, find_map
+from pipeline.recipes import recipe_differences
 from pipeline.runs import Checkpoint, count_read, seed_folders
 from pipeline.scaling import SPEAKER_NOTE, Scaler
 from pipeline.scoring import Scored, in_units, outputs_of
@@ -152,7 +153,8 @@ def check_features(checkpoint: Checkpoint, stores: JoinedStores) -> None:
     for name, learnt in checkpoint.inputs.items():
         found = stores.describe(name)
         if found["fingerprint"] != learnt["fingerprint"] or found["row_shape"] != list(learnt["row_shape"]):
-            changes = _differences(learnt["recipe"], found["recipe"]) or ["rows of another shape or weights"]
+            changes = [f"{key}: {old!r} became {new!r}" for key, old, new in recipe_differences(
+                learnt["recipe"], found["recipe"])] or ["rows of another shape or weights"]
             different.append(f"{name} ({'; '.join(changes[:4])})")
     if different:
         raise StoreError(f"{' and '.join(map(str, stores.paths))} was made by another recipe than the network learnt"
@@ -176,11 +178,3 @@ def shared_tasks(checkpoint: Checkpoint, stores: JoinedStores) -> list[Task]:
                          f" {', '.join(stores.tasks) or 'nothing'}, the run answers"
                          f" {', '.join(task.name for task in checkpoint.tasks)}")
     return shared
-
-
-def _differences(learnt: Any, found: Any, name: str = "") -> list[str]:
-    """Where two recipes differ, as ``settings.layer: -1 became -2``."""
-    if isinstance(learnt, Mapping) and isinstance(found, Mapping):
-        return [line for key in sorted({*learnt, *found}) if key not in ("fingerprint", "libraries")
-                for line in _differences(learnt.get(key), found.get(key), f"{name}.{key}".lstrip("."))]
-    return [] if learnt == found else [f"{name}: {learnt!r} became {found!r}"]
