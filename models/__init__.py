@@ -58,11 +58,17 @@ class Model(nn.Module):
         context: is :meth:`forward` given a :class:`Context` as its third argument?
         auxiliary_weights: by name the weight in the loss of further answers, which a model in training mode may give
             beside those of a task under ``"TASK/NAME"``.
+        preferred_inputs: features that it is given, all of them that are stored, where the user names none; with none
+            of them stored, or an empty tuple, one for each modality.
+        training_defaults: settings of training that suit it better than the usual ones, by name; what the user sets
+            comes before them.
     """
 
     level: ClassVar[Literal["clip", "frame"]] = "clip"
     context: ClassVar[bool] = False
     auxiliary_weights: Mapping[str, float] = MappingProxyType({})
+    preferred_inputs: ClassVar[tuple[str, ...]] = ()
+    training_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     @dataclass(frozen=True)
     class Config:
@@ -85,6 +91,13 @@ class Model(nn.Module):
         self.config = config
         self.inputs = dict(inputs)
         self.outputs = dict(outputs)
+
+    def use_units(self, units: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Be told, before training, by which numbers features are standardised; most models need not know.
+
+        Args:
+            units: ``mean`` and ``sd`` of a row, by feature.
+        """
 
     @property
     def embedding_width(self) -> int:

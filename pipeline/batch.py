@@ -76,6 +76,7 @@ class Batches:
 
     Attributes:
         inputs: shape of one row as a model gets it, by feature.
+        layered: features whose rows are (layers of an encoder, units).
         pools: as given.
         has: whether a clip has any row, bool (N,), by feature.
     """
@@ -88,9 +89,9 @@ class Batches:
         self.has = {name: part.lengths > 0 for name, part in rows.items()} if units is None else {
             name: np.bincount(units.owner, index >= 0, len(clip_ids)) > 0 for name, index in aligned.items()}
         self._units, self._aligned, self._context = units, aligned, context
-        self.rows = {name: as_rows(pool_rows(part, pools), part.lengths > 0) for name, part in rows.items()} \
-            if pools else dict(rows)
+        self.rows = {name: as_rows(part, pools) for name, part in rows.items()} if pools else dict(rows)
         self.inputs = {name: part.row_shape for name, part in self.rows.items()}
+        self.layered = tuple(name for name, part in self.rows.items() if part.layered)
         self._labels = {task: torch.from_numpy(values).to(self.device) for task, values in labels.items()}
         self._lengths = np.max([part.lengths for part in self.rows.values()], axis=0) if units is None \
             else units.lengths
@@ -124,7 +125,8 @@ class Batches:
         for name, part in self.rows.items() if self.pools else ():
             has = torch.from_numpy(part.lengths > 0).unsqueeze(1)           # (N, 1)
             values = scaler.apply(name, torch.from_numpy(part.values).unsqueeze(1), np.arange(len(has)))
-            self._resident[name] = torch.where(has.unsqueeze(2), values, 0.0).to(self.device), has.to(self.device)
+            real = has.view(-1, 1, *[1] * len(part.row_shape))
+            self._resident[name] = torch.where(real, values, 0.0).to(self.device), has.to(self.device)
 
     def take(self, clips: np.ndarray) -> Batch:
         """The clips at these places, int64 (B,), in the order given."""
@@ -236,9 +238,14 @@ def whole_dialogues(dialogue: np.ndarray, clips: np.ndarray, batch_size: int,
         yield clips[np.concatenate(batch)]
 
 
-def as_rows(pooled: np.ndarray, has: np.ndarray) -> Rows:
-    """Pooled statistics (N, k·D) as one row for each clip that has any."""
-    return Rows(pooled, np.arange(len(pooled)), has.astype(np.int64))
+def as_rows(rows: Rows, pools: Sequence[str]) -> Rows:
+    """Pooled statistics as one row for each of N clips that has any: k·D numbers, or (layers, k·D) of layers."""
+    pooled = pool_rows(rows, pools)
+    if rows.layered:
+        layers, units = rows.row_shape
+        by_pool = pooled.reshape(len(pooled), len(pools), layers, units)
+        pooled = np.ascontiguousarray(by_pool.swapaxes(1, 2)).reshape(len(pooled), layers, -1)
+    return Rows(pooled, np.arange(len(pooled)), (rows.lengths > 0).astype(np.int64), rows.layered)
 
 
 def gather_rows(rows: Rows) -> tuple[Tensor, Tensor]:

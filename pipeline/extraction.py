@@ -23,7 +23,7 @@ from pipeline.errors import PipelineError, StoreError
 from pipeline.storage.lock import locked
 from pipeline.packing import Failure
 from pipeline.running.planning import (
-    DEFAULT_EXTRACTORS, ExtractConfig, Plan, check_store, find_todos, plan_extraction,
+    ExtractConfig, Plan, check_store, find_todos, plan_extraction,
 )
 from pipeline.running.pool import STOP_SIGNALS, run_chunks
 from pipeline.recipes import PlannedFeature
@@ -32,7 +32,7 @@ from pipeline.shards import finished_shards, open_store, pack, shard_folder
 from pipeline.store import FeatureStore
 from pipeline.running.worker import Chunk, ChunkReport
 
-__all__ = ["DEFAULT_EXTRACTORS", "ExtractConfig", "ExtractionReport", "Progress", "Quiet", "extract"]
+__all__ = ["ExtractConfig", "ExtractionReport", "Progress", "Quiet", "extract"]
 
 SURE_SHARE = 0.05  # of the work must be done before the disk it will need is told from it
 
@@ -98,7 +98,7 @@ class Quiet:
         pass
 
 
-def extract(dataset: Dataset, out: Path, *, extractors: Sequence[str] = DEFAULT_EXTRACTORS,
+def extract(dataset: Dataset, out: Path, *, extractors: Sequence[str] = (),
             settings: Mapping[str, Mapping[str, str]] | None = None, config: ExtractConfig = ExtractConfig(),
             progress: Progress = Quiet()) -> ExtractionReport:
     """Compute features of a dataset into a store; what the store holds already is kept.
@@ -110,7 +110,7 @@ def extract(dataset: Dataset, out: Path, *, extractors: Sequence[str] = DEFAULT_
     Args:
         dataset: the corpus.
         out: the store to make or to add to.
-        extractors: feature names; those that others are made from are added.
+        extractors: feature names; those that others are made from are added. By default the dataset's own.
         settings: text by field, by feature name, as after ``--set``.
         config: workers, weights, what to do with damaged clips.
         progress: told how it goes on.

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.running import orders
 from pipeline.datasets import Dataset
 from pipeline.extraction import ExtractConfig, existing_store, worker_devices
-from pipeline.running.planning import DEFAULT_EXTRACTORS, Plan, find_todos, plan_extraction
+from pipeline.running.planning import Plan, find_todos, plan_extraction
 from pipeline.running.pool import run_chunks
 from pipeline.running.scheduling import Todo
 from pipeline.store import FeatureStore
@@ -71,7 +71,7 @@ class Forecast:
         return self.shard_bytes + self.pack_bytes <= self.free_bytes
 
 
-def forecast(dataset: Dataset, out: Path, *, extractors: Sequence[str] = DEFAULT_EXTRACTORS,
+def forecast(dataset: Dataset, out: Path, *, extractors: Sequence[str] = (),
              settings: Mapping[str, Mapping[str, str]] | None = None,
              config: ExtractConfig = ExtractConfig()) -> Forecast:
     """Work on a few clips in a temporary folder and tell from them what the whole will cost; ``out`` stays as it is.

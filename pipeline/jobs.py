@@ -28,6 +28,8 @@ from pipeline.runs import Checkpoint, build_model, model_class
 from pipeline.scaling import SPEAKER_NOTE, Scaler
 from pipeline.splits import Splits, choose_splits, refuse_leaks
 from pipeline.train_config import TrainConfig
+from pipeline.training_hours import fewer_clips
+from pipeline.training_start import TrainingStart
 from pipeline.units import Units
 
 MIN_BATCHES = 10                # batches in an epoch at least …
@@ -47,6 +49,7 @@ class Material:
     labels: Mapping[str, np.ndarray]
     units: Units
     batches: Batches
+    start: TrainingStart | None
 
     @property
     def select_by(self) -> str:
@@ -64,7 +67,8 @@ class Material:
             "model": self.model, "model_config": to_json(self.model_config), "inputs": list(self.inputs),
             "fingerprints": {name: self.stores.describe(name)["fingerprint"] for name in self.inputs},
             "tasks": [task.name for task in self.tasks], "select_by": self.select_by,
-            "seeds": list(self.seeds), "training": to_json(self.config)}
+            "seeds": list(self.seeds), "training": to_json(self.config),
+            **({} if self.start is None else {"start": self.start.plan()})}
 
     def standardise(self, batches: Batches, train_clips: np.ndarray) -> Scaler:
         """Have some batches standardised as the settings say; the scaler.
@@ -75,6 +79,7 @@ class Material:
         by_speaker = self.config.normalise == "speaker"
         scaler = batches.fit_speakers(self.stores.clips["speaker"].to_numpy()) if by_speaker \
             else batches.fit_scaler(train_clips)
+        scaler = scaler if self.start is None else self.start.scaler(scaler)
         batches.use_scaler(scaler)
         return scaler
 
@@ -106,7 +111,8 @@ class Job(Material):
 
     def network(self) -> Model:
         """A fresh network, from torch's present chance."""
-        return build_model(self.model, to_json(self.model_config), self.batches.inputs, self.tasks)
+        return build_model(self.model, to_json(self.model_config), self.batches.inputs, self.tasks,
+                           self.batches.layered)
 
     def checkpoint(self, network: Model, *, seed: int, epoch: int, dev_score: float) -> Checkpoint:
         """All that is needed to use ``network`` elsewhere."""
@@ -156,7 +162,7 @@ def prepare(run: Path, stores: JoinedStores, model: str, model_config: Any, conf
         TrainingError: there is nothing to learn, or the splits leak.
     """
     material = gather(stores, model, model_config, config, inputs, tasks)
-    first = material.tasks[0]
+    config, first = material.config, material.tasks[0]
     splits = choose_splits(material.stores.clips, first, material.labels[first.name], train=config.train_split,
                            dev=config.dev_split, test=config.test_split, dev_is_test=config.dev_is_test,
                            dev_fraction=config.dev_fraction, seed=config.seed)
@@ -166,35 +172,40 @@ def prepare(run: Path, stores: JoinedStores, model: str, model_config: Any, conf
 def gather(stores: JoinedStores, model: str, model_config: Any, config: TrainConfig,
            inputs: Sequence[str] | None = None, tasks: Sequence[str] | None = None) -> Material:
     """Read what does not depend on how clips are divided; the arguments and errors are those of :func:`prepare`."""
-    chosen = choose_inputs(stores, inputs)
-    answered = _choose_tasks(stores, tasks)
-    first, kind = answered[0], model_class(model)
+    answered, kind = _choose_tasks(stores, tasks), model_class(model)
+    chosen, first = choose_inputs(stores, inputs, kind.preferred_inputs), answered[0]
     if config.select_by not in ("auto", *metric_names(first)):
         raise UsageError(f"select_by={config.select_by}: task {first.name!r} is scored by"
                          f" {', '.join(metric_names(first))}")
+    if config.mixup and (kind.level == "frame" or kind.context):
+        raise UsageError(f"mixup={config.mixup:g}: mixup blends whole clips, and {model} answers for rows or is given"
+                         " conversations; leave it out")
     laid = lay_out(stores, chosen, answered, kind=kind, pools=model_config.pools, level=config.level,
                    clock=config.clock, device=usable_device(config.device))
-    config = replace(config, level=laid.level, clock=laid.clock)
+    config = replace(config, level=laid.level, clock=laid.clock,
+                     dev_fraction=config.dev_fraction or stores.stores[0].corpus.dev_fraction)
     if config.metric_loss != "none":
         if kind.level == "frame":
             raise UsageError(f"metric_loss={config.metric_loss}: {model} answers for rows, and distances are between"
                              " clips; leave it out")
         with torch.device("meta"):
-            planned = build_model(model, to_json(model_config), laid.batches.inputs, answered)
+            planned = build_model(model, to_json(model_config), laid.batches.inputs, answered, laid.batches.layered)
         metric_loss(config.metric_loss, first, planned.embedding_width)  # refused before anything is written
+    start = TrainingStart.open(config.init, lambda: build_model(
+        model, to_json(model_config), laid.batches.inputs, answered, laid.batches.layered)) if config.init else None
     labels = {task.name: laid.units.clip_labels(task, len(laid.stores)) for task in answered}
-    return Material(model, model_config, config, laid.stores, chosen, tuple(answered), labels, laid.units,
-                    laid.batches)
+    return Material(model, model_config, config, laid.stores, chosen, tuple(answered), labels, laid.units, laid.batches,
+                    start)
 
 
 @dataclass(frozen=True)
 class Teaching:
-    """Clips that teach, those that choose the epoch, what is lowered, and how many had to be left out."""
+    """Clips that teach, those that choose the epoch, what is lowered, and which clips had to be left out."""
 
     train_clips: np.ndarray
     dev_clips: np.ndarray
     losses: Mapping[str, TaskLoss]
-    num_without: int
+    notes: tuple[str, ...]
 
 
 def teaching(material: Material, splits: Splits, folds: Folds | None = None) -> Teaching:
@@ -212,6 +223,8 @@ def teaching(material: Material, splits: Splits, folds: Folds | None = None) -> 
     if not (config.allow_leaks or (folds is not None and folds.leaks)):
         refuse_leaks(material.stores.clips, splits)
     train_clips, num_without = _train_clips(splits, material.batches, labels, material.tasks)
+    notes = [f"{num_without} labelled training clips have none of the inputs and were left out"] if num_without else []
+    train_clips, fewer = fewer_clips(train_clips, material.stores, material.inputs, material.units, config)
     dev_places = splits.places[splits.dev]
     dev_clips = dev_places[is_labelled(labels[first.name][dev_places])]
     if not len(dev_clips):
@@ -221,7 +234,7 @@ def teaching(material: Material, splits: Splits, folds: Folds | None = None) -> 
     taught = material.units.of(train_clips)
     losses = {task.name: _loss(task, config, material.units.labels[task.name][taught], material.batches.device)
               for task in material.tasks}
-    return Teaching(train_clips, dev_clips, losses, num_without)
+    return Teaching(train_clips, dev_clips, losses, (*notes, *fewer))
 
 
 def settle(run: Path, material: Material, splits: Splits, folds: Folds | None = None, fold: str = "") -> Job:
@@ -234,9 +247,8 @@ def settle(run: Path, material: Material, splits: Splits, folds: Folds | None = 
     """
     taught = teaching(material, splits, folds)
     scaler = material.standardise(material.batches, taught.train_clips)
-    notes = _notes(material.config, splits, folds, fold)
-    if taught.num_without:
-        notes.append(f"{taught.num_without} labelled training clips have none of the inputs and were left out")
+    notes = [*_notes(material.config, splits, folds, fold), *taught.notes,
+             *([] if material.start is None else [material.start.note])]
     return Job(**{field.name: getattr(material, field.name) for field in fields(Material)}, run=run, splits=splits,
                scaler=scaler, train_clips=taught.train_clips, dev_clips=taught.dev_clips, losses=taught.losses,
                notes=tuple(notes), fold=fold)

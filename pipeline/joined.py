@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.clip import Task
 from pipeline.errors import StoreError
+from pipeline.layered import is_layered as is_layered
 from pipeline.shards import open_store
 from pipeline.store import FeatureStore
 
@@ -32,11 +33,13 @@ class Rows:
         values: (R, *row_shape), usually mapped from a file.
         starts: first row of each clip, int64 (N,).
         lengths: number of rows of each clip, int64 (N,); 0 where it has none.
+        layered: is a row (layers of an encoder, units)? Its shape alone does not say, as maps are (channels, places).
     """
 
     values: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
+    layered: bool = False
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -44,7 +47,7 @@ class Rows:
 
     def of(self, clips: np.ndarray) -> Rows:
         """The same rows for some clips, by their places, in the order given."""
-        return Rows(self.values, self.starts[clips], self.lengths[clips])
+        return replace(self, starts=self.starts[clips], lengths=self.lengths[clips])
 
 
 class JoinedStores:
@@ -136,7 +139,7 @@ class JoinedStores:
         offsets, places = store.offsets(feature), self._places[store.path]
         starts, lengths = np.zeros(len(self), np.int64), np.zeros(len(self), np.int64)
         starts[places], lengths[places] = offsets[:-1], np.diff(offsets)
-        return Rows(store.array(feature), starts, lengths)
+        return Rows(store.array(feature), starts, lengths, is_layered(self.describe(feature)))
 
     def times(self, feature: str) -> np.ndarray:
         """Start and stop of all rows of a feature in seconds from their clip's start, float32 (R, 2).
@@ -209,12 +212,19 @@ def is_labelled(labels: np.ndarray) -> np.ndarray:
     return labels >= 0 if labels.dtype.kind == "i" else ~np.isnan(labels)
 
 
-def choose_inputs(stores: JoinedStores, inputs: Sequence[str] | None = None) -> tuple[str, ...]:
+def choose_inputs(stores: JoinedStores, inputs: Sequence[str] | None = None,
+                  preferred: Sequence[str] = ()) -> tuple[str, ...]:
     """The features that a model is given.
 
-    Those the user names; otherwise one for each of text, sound and picture, among the features that are meant for
-    models and have rows: by :data:`PREFERRED_INPUTS`, then faces before whole frames, then the narrowest rows, then by
-    name. A variant (``face_r3d18@six``) ranks right behind its plain form.
+    Those the user names; otherwise those of ``preferred`` that are there; otherwise one for each of text, sound and
+    picture, among the features that are meant for models and have rows: by :data:`PREFERRED_INPUTS`, then faces before
+    whole frames, then the narrowest rows, then by name. A variant (``face_r3d18@six``) ranks right behind its plain
+    form.
+
+    Args:
+        stores: that hold them.
+        inputs: what the user names.
+        preferred: what the model asks for by itself, in its order; a variant stands for a plain form that is not there.
 
     Raises:
         StoreError: a named feature is not there, or there is none to choose.
@@ -223,10 +233,11 @@ def choose_inputs(stores: JoinedStores, inputs: Sequence[str] | None = None) -> 
         for feature in inputs:
             stores.owner(feature)
         return tuple(dict.fromkeys(inputs))
-    chosen = []
-    for group in MODALITY_GROUPS:
-        candidates = [name for name in stores.features if stores.owner(name).is_input(name)
-                      and stores.owner(name).modality(name) in group and stores.rows(name).lengths.any()]
+    usable = [name for name in stores.features if stores.owner(name).is_input(name) and stores.rows(name).lengths.any()]
+    forms = [[name for name in usable if name.split("@")[0] == plain] for plain in preferred]
+    chosen = [min(names) for names in forms if names]                       # a plain name comes before its variants
+    for group in () if chosen else MODALITY_GROUPS:
+        candidates = [name for name in usable if stores.owner(name).modality(name) in group]
         if candidates:
             chosen.append(min(candidates, key=lambda name: _rank(stores, name, group)))
     if not chosen:

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from models import count_parameters
+from models._layers import Mixed
 from pipeline.answers import read_answers
 from pipeline.baselines import Baselines, Clips, score_baselines
 from pipeline.batch import Batches
@@ -54,7 +55,18 @@ def write_results(job: Job) -> None:
         **metrics, "best_epochs": {str(checkpoint.seed): checkpoint.epoch for checkpoint in checkpoints},
         "num_parameters": count_parameters(checkpoints[0].network()), "dev_is_test": job.config.dev_is_test,
         "normalise": job.config.normalise, "smoke": job.config.smoke, "notes": notes,
+        **_layer_weights(checkpoints),
         "test_reads": count_read(job.stores.paths, split=job.test_split, run=job.run, by="train") if reads else {}})
+
+
+def _layer_weights(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+    """How much each layer of an encoder counts, ``{"layer_weights": {seed: {feature: [share]}}}``; {} without layers.
+    """
+    networks = {str(checkpoint.seed): checkpoint.network() for checkpoint in checkpoints}
+    found = {seed: {name: [round(share, 6) for share in shares.tolist()]
+                    for name, shares in network.layer_weights().items()}
+             for seed, network in networks.items() if isinstance(network, Mixed)}
+    return {"layer_weights": found} if found else {}
 
 
 def _linear_features(job: Job) -> np.ndarray:
@@ -69,7 +81,8 @@ def _linear_features(job: Job) -> np.ndarray:
     if not batches.pools:
         batches = Batches({name: job.stores.rows(name) for name in job.inputs}, {}, batches.clip_ids, pools=("mean",))
         job.standardise(batches, job.train_clips)
-    return np.concatenate([values[:, 0].cpu().numpy() for values in batches.take(every).features.values()], axis=1)
+    features = batches.take(every).features.values()
+    return np.concatenate([values.flatten(1).cpu().numpy() for values in features], axis=1)
 
 
 def _aligned(job: Job, name: str) -> np.ndarray:

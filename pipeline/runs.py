@@ -28,7 +28,7 @@ import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -38,10 +38,12 @@ import torch
 from torch import Tensor
 
 from models import Model
+from models._layers import Mixed
 from pipeline import plugins
 from pipeline.clip import Task
 from pipeline.config import to_json
 from pipeline.errors import TrainingError
+from pipeline.layered import is_layered
 
 CHECKPOINT_FORMAT = 1
 _MOST_JSON_BYTES = 2 ** 28
@@ -144,14 +146,15 @@ class Checkpoint:
             TrainingError: its settings or its parameters are not the model's.
         """
         try:
+            layered = [name for name, part in self.inputs.items() if is_layered(part)]
             with torch.device("meta"):  # takes no memory, whatever size the settings ask for
-                planned = build_model(self.model, self.model_config, self.row_shapes, self.tasks)
+                planned = build_model(self.model, self.model_config, self.row_shapes, self.tasks, layered)
             planned.load_state_dict(self.state, assign=True)
-        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise TrainingError(f"the checkpoint of seed {self.seed} does not fit the model {self.model!r}"
                                 f" ({_first_line(error)}); train again") from error
         with torch.random.fork_rng(devices=[]):
-            network = build_model(self.model, self.model_config, self.row_shapes, self.tasks)
+            network = build_model(self.model, self.model_config, self.row_shapes, self.tasks, layered)
         network.load_state_dict(self.state)
         return network.eval()
 
@@ -167,15 +170,18 @@ def model_class(name: str) -> type[Model]:
 
 
 def build_model(name: str, settings: Mapping[str, Any], row_shapes: Mapping[str, tuple[int, ...]],
-                tasks: Sequence[Task]) -> Model:
-    """A fresh network.
+                tasks: Sequence[Task], layered: Collection[str] = ()) -> Model:
+    """A fresh network; rows of the features that are ``layered`` reach it as a mix of their layers, which it learns.
 
     Raises:
         UsageError: no model of that name.
     """
     kind = model_class(name)
     values = {field: tuple(value) if isinstance(value, list) else value for field, value in settings.items()}
-    return kind(kind.Config(**values), row_shapes, {task.name: task.num_outputs for task in tasks})
+    config, outputs = kind.Config(**values), {task.name: task.num_outputs for task in tasks}
+    if layered:
+        return Mixed(lambda shapes: kind(config, shapes, outputs), row_shapes, layered)
+    return kind(config, row_shapes, outputs)
 
 
 def save_tensors(path: Path, values: Mapping[str, Any]) -> None:

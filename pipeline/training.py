@@ -47,7 +47,9 @@ def train(features: Path | Sequence[Path], *, model: str = "intermediate", setti
         TrainingError: nothing can be learnt (no clips, no labels, one class), the splits or folds leak, speakers are
             unknown that must be known, or ``out`` holds a run.
     """
-    model_config, config = _configs(model, settings or {}, config)
+    model_config, config = settings_for(model, settings or {}, config)
+    if config.init:
+        config = dataclasses.replace(config, init=os.path.abspath(config.init))
     stores = open_stores(features)
     run = out if out is not None else RUNS / f"{stores.stores[0].corpus.name}-{model}-{datetime.now():%Y%m%d-%H%M%S-%f}"
     if (run / "config.json").exists():
@@ -113,11 +115,25 @@ def _refuse_changes(run: Path, before: Mapping[str, Any], now: Mapping[str, Any]
                             " anew")
 
 
-def _configs(model: str, settings: Mapping[str, str], config: TrainConfig) -> tuple[Any, TrainConfig]:
-    """Share out the settings: those that TrainConfig has are its own, all others are the model's."""
-    training = {field.name for field in dataclasses.fields(TrainConfig)}
-    defaults = model_class(model).Config()
-    known = training | {field.name for field in dataclasses.fields(defaults)}
+def settings_for(model: str, settings: Mapping[str, str], config: TrainConfig) -> tuple[Any, TrainConfig]:
+    """Share out the settings: those that TrainConfig has are its own, all others are the model's.
+
+    Args:
+        model: its name.
+        settings: text by field, as typed after ``--set``.
+        config: how to train, before them; where it is as usual, the model's own default for training counts.
+
+    Returns:
+        The model's Config and the TrainConfig.
+
+    Raises:
+        UsageError: no such model or setting, or a value that it cannot have.
+    """
+    kind, training = model_class(model), {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+    config = dataclasses.replace(config, **{name: value for name, value in kind.training_defaults.items()
+                                            if getattr(config, name) == training[name]})
+    defaults = kind.Config()
+    known = {*training} | {field.name for field in dataclasses.fields(defaults)}
     for name in settings:
         if name not in known:
             raise unknown_name(f"setting of {model} or of training", name, known)

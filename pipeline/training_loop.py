@@ -21,6 +21,7 @@ from pipeline.joined import is_labelled
 from pipeline.jobs import Job
 from pipeline.metric_losses import MetricLoss, metric_loss
 from pipeline.metrics import LOWER_IS_BETTER, positive_scores, score
+from pipeline.mixup import mix
 from pipeline.runs import append_history, load_tensors, read_history, save_tensors, write_history
 from pipeline.scoring import decide, in_units, outputs_of
 
@@ -127,7 +128,12 @@ class TrainingState:
     @classmethod
     def fresh(cls, job: Job, seed: int) -> TrainingState:
         """A network before its first step; its weights come from torch's present chance."""
-        network = job.network().to(job.batches.device)
+        network = job.network()
+        if job.start is not None:
+            job.start.load_into(network)
+        if job.config.normalise == "train":
+            network.use_units(job.scaler.state())
+        network = network.to(job.batches.device)
         optimiser = torch.optim.AdamW(network.parameters(), lr=job.config.lr, weight_decay=job.config.weight_decay,
                                       fused=True)
         metric = metric_loss(job.config.metric_loss, job.tasks[0], network.embedding_width)
@@ -192,10 +198,14 @@ def training_epoch(job: Job, state: TrainingState) -> float:
 
 def training_step(job: Job, state: TrainingState, batch: Batch) -> Tensor:
     """One step down the sum of the tasks' losses on a batch, and of the metric loss if there is one; the sum."""
+    mixture = mix(batch, job.config.mixup)
+    batch = mixture.batch
     embedding = None if state.metric is None else state.network.embed(batch.features, batch.mask)
     outputs = batch.answers(state.network) if embedding is None else state.network.decide(embedding)
-    loss = torch.stack([_task_weight(state.network, name) * job.losses[name.split("/")[0]](
-        values, batch.labels[name.split("/")[0]]) for name, values in outputs.items()]).sum()
+    loss = _summed(job, state.network, outputs, batch.labels)
+    if mixture.share < 1:
+        others = _summed(job, state.network, outputs, mixture.others)
+        loss = mixture.share * loss + (1 - mixture.share) * others
     if state.metric is not None and embedding is not None:
         loss = loss + job.config.metric_weight * state.metric(embedding, batch.labels[job.tasks[0].name])
     state.optimiser.zero_grad(set_to_none=True)
@@ -203,6 +213,12 @@ def training_step(job: Job, state: TrainingState, batch: Batch) -> Tensor:
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), job.config.gradient_clip)
     state.optimiser.step()
     return loss.detach()
+
+
+def _summed(job: Job, network: Model, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+    """Sum of the losses of all answers."""
+    return torch.stack([_task_weight(network, name) * job.losses[name.split("/")[0]](
+        values, labels[name.split("/")[0]]) for name, values in outputs.items()]).sum()
 
 
 def _task_weight(network: Model, name: str) -> float:

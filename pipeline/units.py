@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -188,7 +188,7 @@ class RowsAsClips(JoinedStores):
 
     def rows(self, feature: str) -> Rows:
         index = align(self._whole, feature, self._units)
-        return Rows(self._whole.rows(feature).values, np.maximum(index, 0), (index >= 0).astype(np.int64))
+        return replace(self._whole.rows(feature), starts=np.maximum(index, 0), lengths=(index >= 0).astype(np.int64))
 
     def labels(self, task: str) -> np.ndarray:
         return self._units.labels[task]

@@ -94,6 +94,16 @@ def test_one_feature_is_chosen_for_each_of_text_sound_and_picture(tmp_path: Path
     assert choose_inputs(joined, ["video_r3d18", "text_bert", "video_r3d18"]) == ("video_r3d18", "text_bert")
 
 
+def test_what_a_model_prefers_is_chosen_together_where_it_is_stored(tmp_path: Path) -> None:
+    features = {"text_bert": ("text", (8,), True), "audio_logmel@b": ("audio", (4,), True),
+                "audio_logmel@a": ("audio", (4,), True), "audio_functionals": ("audio", (9,), True)}
+    joined = open_stores(store_with(tmp_path / "a.h5", features, empty=("audio_logmel@a",)))
+    preferred = ("audio_logmel", "audio_functionals")
+    assert choose_inputs(joined, None, preferred) == ("audio_logmel@b", "audio_functionals")
+    assert choose_inputs(joined, ["text_bert"], preferred) == ("text_bert",)
+    assert choose_inputs(joined, None, ("face_r3d18",)) == choose_inputs(joined) == ("text_bert", "audio_functionals")
+
+
 def test_a_feature_without_any_rows_is_not_chosen_and_unknown_ones_go_by_width(tmp_path: Path) -> None:
     features = {"face_r3d18": ("face", (8,), True), "video_new": ("video", (9,), True),
                 "video_other": ("video", (3,), True)}

@@ -22,6 +22,7 @@ from pipeline.errors import EXIT_CLIPS_FAILED
 @click.option("--face", metavar="largest|central|longest|gallery|speaking|all",
               help="Which face the face extractors follow.")
 @click.option("--gallery", metavar="FOLDER", help="With --face gallery: who is who; `faces cluster` makes it.")
+@click.option("--speaking-run", metavar="RUN", help="Who speaks, as this run of an active-speaker network says.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; by default one for each core.")
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Let the workers of a Dask cluster do the work.")
 @click.option("--shard", metavar="K/N", help="Only the K-th of N parts of the clips, for an array of jobs.")
@@ -52,7 +53,7 @@ def command(dataset: str, root: Path | None, splits: tuple[str, ...] | None, man
     corpus = open_dataset(dataset, root, splits, manifest, allow_outside, by_owner.pop(dataset, {}))
     config = with_options(extraction.ExtractConfig(), options)
     config = with_options(config, {"limits": with_settings(config.limits, by_owner.pop("decode", {}), owner="decode")})
-    store, names = out or Path("cache") / f"{dataset}.h5", extractors or extraction.DEFAULT_EXTRACTORS
+    store, names = out or Path("cache") / f"{dataset}.h5", extractors or ()
     if dry_run:
         show_forecast(forecast(corpus, store, extractors=names, settings=by_owner, config=config))
         return 0

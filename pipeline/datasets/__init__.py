@@ -56,11 +56,13 @@ class Dataset(ABC):
             that form. A file without annotation has the id that its clip would have.
         known_leaks: what the official splits share by design, in a sentence.
         published: figures to check a copy against, by split.
+        default_extractors: features that are made of it where the user names none.
     """
 
     known_defects: ClassVar[Mapping[str, str]] = MappingProxyType({})
     known_leaks: ClassVar[str] = ""
     published: ClassVar[Mapping[str, PublishedSplit]] = MappingProxyType({})
+    default_extractors: ClassVar[tuple[str, ...]] = ("text_bert", "audio_resnet18", "face_r3d18")
 
     @dataclass(frozen=True)
     class Config:

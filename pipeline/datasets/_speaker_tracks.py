@@ -23,6 +23,7 @@ from pipeline.errors import DatasetError, UsageError, unknown_name
 from pipeline.speaker_tables import OnDamage, SpeakerTable, Tracks, join_tables, read_ground_truth
 
 SPEAKING = Task("speaking", ("not_speaking", "speaking"), level="frame", positive="speaking")
+TRACK_EXTRACTORS = ("asd_faces", "asd_audio")
 # Our splits and what the publishers call them: both publish labels of "val" alone to test on, and no dev.
 PUBLISHED_NAMES: Mapping[str, str] = MappingProxyType({"train": "train", "test": "val"})
 

@@ -11,8 +11,9 @@ from typing import ClassVar
 from pipeline.clip import Clip, Corpus
 from pipeline.config import setting
 from pipeline.datasets import Dataset, PublishedSplit
-from pipeline.datasets._speaker_tracks import (PUBLISHED_NAMES, SPEAKING, LabelFiles, find_places, mean_rates,
-                                               track_clips)
+from pipeline.datasets._speaker_tracks import (
+    PUBLISHED_NAMES, SPEAKING, TRACK_EXTRACTORS, LabelFiles, find_places, mean_rates, track_clips,
+)
 from pipeline.speaker_tables import OnDamage
 
 # Tracks; the labels of the challenge's test videos are not among those published with the others.
@@ -38,6 +39,7 @@ class Ava(Dataset):
 
     config: Config
     default_root: ClassVar[Path] = Path("data/AVA")
+    default_extractors: ClassVar[tuple[str, ...]] = TRACK_EXTRACTORS
     published: ClassVar[Mapping[str, PublishedSplit]] = PUBLISHED
     where_to_get: ClassVar[str] = "`python -m pipeline download --dataset ava` fetches the labels"
 

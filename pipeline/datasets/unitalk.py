@@ -13,8 +13,11 @@ from pipeline.clip import Clip, Corpus
 from pipeline.config import setting
 from pipeline.datasets import Dataset
 from pipeline.datasets._media import counted, listed
-from pipeline.datasets._speaker_tracks import PUBLISHED_NAMES, SPEAKING, LabelFiles, find_places, track_clips
+from pipeline.datasets._speaker_tracks import (
+    PUBLISHED_NAMES, SPEAKING, TRACK_EXTRACTORS, LabelFiles, find_places, track_clips,
+)
 from pipeline.errors import DatasetError
+from pipeline.rendering.corpus import CITATION, LICENCE, rendered_layout
 from pipeline.speaker_tables import OnDamage, SpeakerTable, read_video_list
 
 RATE_HZ = 25.0  # the authors sampled every video so
@@ -42,12 +45,16 @@ class Unitalk(Dataset):
             "fail", "rows of labels that are wrong: fail, or partial: leave them out and say which")
 
     config: Config
+    default_extractors: ClassVar[tuple[str, ...]] = TRACK_EXTRACTORS
     default_root: ClassVar[Path] = Path("data/UniTalk")
     where_to_get: ClassVar[str] = "`python -m pipeline download --dataset unitalk` fetches it"
 
     @property
     def corpus(self) -> Corpus:
-        """The one task: is this face speaking, and heard, in this frame?"""
+        """The one task: is this face speaking, and heard? Terms are the sample's where it was rendered here."""
+        if rendered_layout(self.root) == "unitalk":
+            return Corpus(name="unitalk", tasks=(SPEAKING,), dev_fraction=0.1, licence=LICENCE, redistribute="yes",
+                          citation=CITATION)
         return Corpus(
             name="unitalk", tasks=(SPEAKING,), dev_fraction=0.1,
             terms_url="https://huggingface.co/datasets/plnguyen2908/UniTalk-ASD",

@@ -28,7 +28,6 @@ from pipeline.store import FeatureStore
 # Settings that several extractors have by the same name.
 SHARED = ("weights", "detection", "face", "gallery", "speaking_run")
 FRAME_LABELS = "frame_labels"  # the extractor that every corpus with labels of frames has
-DEFAULT_EXTRACTORS = ("text_bert", "audio_resnet18", "face_r3d18")
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,7 @@ def plan_extraction(dataset: Dataset, out: Path, extractors: Sequence[str],
         WeightsError: a network's weights are not to be had.
     """
     config.part  # a part that is none is refused before anything is looked for
+    extractors = tuple(extractors) or dataset.default_extractors
     device = usable_device(config.device)
     chosen: Mapping[str, Extractor] = choose_extractors(extractors, settings, shared=config.shared, device=device)
     dataset.prepare()
