@@ -60,7 +60,7 @@ class Mixed(Model):
         super().__init__(inner.config, inputs, inner.outputs)
         self.mixes = nn.ModuleDict({part_name(name): LayerMix(inputs[name][0]) for name in inputs if name in layered})
         self.model = inner
-        for name in ("level", "context", "auxiliary_weights"):
+        for name in ("level", "context", "stackable", "auxiliary_weights"):
             setattr(self, name, getattr(inner, name))
 
     @property

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models import Model
+from models._dropout import Dropout
 from models._pooling import PooledConfig, apply_heads, heads, pooled, width
 
 
@@ -19,6 +20,8 @@ class Early(Model):
     an average one (also zeros, once standardised).
     """
 
+    stackable = True
+
     @dataclass(frozen=True)
     class Config(PooledConfig):
         """Settings of early fusion."""
@@ -28,7 +31,7 @@ class Early(Model):
     def __init__(self, config: Config, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, int]) -> None:
         super().__init__(config, inputs, outputs)
         total = sum(width(row) + 1 for row in inputs.values())
-        self.fusion = nn.Sequential(nn.Linear(total, config.hidden), nn.ReLU(), nn.Dropout(config.dropout))
+        self.fusion = nn.Sequential(nn.Linear(total, config.hidden), nn.ReLU(), Dropout(config.dropout))
         self.heads = heads(config.hidden, outputs)
 
     @property

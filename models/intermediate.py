@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models import Model
+from models._dropout import Dropout
 from models._pooling import PooledConfig, apply_heads, heads, part_name, pooled, width
 
 
@@ -17,6 +18,8 @@ class Intermediate(Model):
 
     A missing feature's branch gives zeros, which no present one gives.
     """
+
+    stackable = True
 
     @dataclass(frozen=True)
     class Config(PooledConfig):
@@ -28,10 +31,10 @@ class Intermediate(Model):
     def __init__(self, config: Config, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, int]) -> None:
         super().__init__(config, inputs, outputs)
         self.branches = nn.ModuleDict({part_name(name): nn.Sequential(
-            nn.Linear(width(row), config.branch), nn.ReLU(), nn.Dropout(config.dropout))
+            nn.Linear(width(row), config.branch), nn.ReLU(), Dropout(config.dropout))
             for name, row in inputs.items()})
         self.fusion = nn.Sequential(nn.Linear(config.branch * len(inputs), config.hidden), nn.ReLU(),
-                                    nn.Dropout(config.dropout))
+                                    Dropout(config.dropout))
         self.heads = heads(config.hidden, outputs)
 
     @property

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models import Model
+from models._dropout import Dropout
 from models._pooling import PooledConfig, apply_heads, heads, part_name, pooled, width
 
 
@@ -20,6 +21,8 @@ class Late(Model):
     clip without any feature gets the learnt base rates alone.
     """
 
+    stackable = True
+
     @dataclass(frozen=True)
     class Config(PooledConfig):
         """Settings of late fusion."""
@@ -29,7 +32,7 @@ class Late(Model):
     def __init__(self, config: Config, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, int]) -> None:
         super().__init__(config, inputs, outputs)
         self.branches = nn.ModuleDict({part_name(name): nn.Sequential(
-            nn.Linear(width(row), config.hidden), nn.ReLU(), nn.Dropout(config.dropout))
+            nn.Linear(width(row), config.hidden), nn.ReLU(), Dropout(config.dropout))
             for name, row in inputs.items()})
         self.deciders = nn.ModuleDict({part_name(name): heads(config.hidden, outputs) for name in inputs})
         self.weights = nn.ParameterDict({part_name(task): nn.Parameter(torch.zeros(len(inputs))) for task in outputs})

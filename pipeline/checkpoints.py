@@ -66,17 +66,35 @@ def backbone_state(path: Path, network: torch.nn.Module) -> dict[str, Any]:
     Raises:
         WeightsError: not a weight file, or none or several ResNets in it.
     """
-    values = _read(path, network)
-    wrapped = [values[name] for name in WRAPPINGS if isinstance(values.get(name), Mapping)] \
-        if isinstance(values, Mapping) else []
-    state = wrapped[0] if wrapped else values
-    names = [name for name in state if isinstance(name, str)] if isinstance(state, Mapping) else []
+    state = unwrapped_state(path, network)
+    names = list(state)
     prefixes = [name.removesuffix(ANCHOR) for name in names if name == ANCHOR or name.endswith(f".{ANCHOR}")]
     if len(prefixes) != 1:
         found = f"it holds several: {', '.join(prefix or 'one without prefix' for prefix in prefixes)}; keep one" \
             if prefixes else f"no {ANCHOR} under any prefix, but {', '.join(names[:3]) or 'no weights by name'}"
         raise WeightsError(f"{_expected(path, network)} ({found}); {ADVICE}")
     return {name.removeprefix(prefixes[0]): state[name] for name in names}
+
+
+def unwrapped_state(path: Path, network: torch.nn.Module) -> dict[str, Any]:
+    """What a checkpoint of a training script holds by name, freed of what stands beside it.
+
+    Args:
+        path: ``.safetensors``, or any file that torch has written.
+        network: whose weights are expected, for messages.
+
+    Returns:
+        Values under names; empty where it holds none.
+
+    Raises:
+        WeightsError: not a weight file.
+    """
+    values = _read(path, network)
+    wrapped = [values[name] for name in WRAPPINGS if isinstance(values.get(name), Mapping)] \
+        if isinstance(values, Mapping) else []
+    state = wrapped[0] if wrapped else values
+    return {name: value for name, value in state.items() if isinstance(name, str)} \
+        if isinstance(state, Mapping) else {}
 
 
 def _read(path: Path, network: torch.nn.Module) -> Any:

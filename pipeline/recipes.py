@@ -125,6 +125,7 @@ def _recipe(name: str, extractor_name: str, extractor: Extractor,
     weights = [to_json(record) for record in extractor.weights]
     upstream = {feature: planned[feature].fingerprint for feature in needs.features}
     extractor.check_upstream(upstream)
+    extractor.check_recipes({feature: planned[feature].recipe for feature in needs.features})
     made_by: dict[str, Any] = {
         "extractor": extractor_name, "version": extractor.version, "settings": extractor.settings(),
         "frames": to_json(needs.frames), "waveform": needs.waveform, "text": needs.text,

@@ -31,6 +31,9 @@ from pipeline.errors import UsageError
               " speaker by all own clips (transductive; the report says so).  [default: train]")
 @click.option("--class-weights", type=click.Choice(["none", "sqrt", "inverse"]), help="Weights of rare classes.")
 @click.option("--allow-leaks", is_flag=True, help="Train although a group stands in two splits; the report says so.")
+@click.option("--init", metavar="RUN|FILE", help="Start from a run's network, or an imported one, instead of chance.")
+@click.option("--train-hours", type=click.FloatRange(min=0, min_open=True), metavar="H",
+              help="Learn from a random part of the training clips that lasts H hours.")
 @click.option("--smoke", is_flag=True, help="One batch, to see that everything fits together.")
 @click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help="Carry on a stopped run.")
 @click.option("--report/--no-report", "with_report", default=True, help="Write report.html at the end.")
@@ -44,6 +47,7 @@ def command(stores: tuple[Path, ...], model: str | None, inputs: tuple[str, ...]
     \b
     python -m pipeline train --features cache/meld.h5
     python -m pipeline train --features cache/meld.h5 --model late --tasks emotion --seeds 5 --set hidden=256
+    python -m pipeline train --features cache/unitalk.h5 --model active_speaker --init runs/ava --train-hours 5
     python -m pipeline train --features cache/ravdess.h5 --folds leave-one-group-out --seeds 3
     """
     from pipeline import training

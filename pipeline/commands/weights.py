@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from pipeline.errors import UsageError
+
 NAMES = click.argument("names", nargs=-1, metavar="[NAME]…")
 
 
@@ -114,13 +116,25 @@ def export(target: Path) -> int:
 
 
 @command.command("import")
-@click.argument("source", metavar="FOLDER_OR_ZIP", type=click.Path(path_type=Path))
-def import_(source: Path) -> int:
-    """Check exported weights and put them in their place.
+@click.argument("source", metavar="SOURCE", type=click.Path(path_type=Path))
+@click.option("--format", "layout", metavar="talknet|light-asd|loconet|talknce",
+              help="SOURCE is a published active-speaker network, which becomes a run.")
+@click.option("--out", type=click.Path(path_type=Path), help="With --format: folder of the run; by default a new one"
+              " under runs/.")
+def import_(source: Path, layout: str | None, out: Path | None) -> int:
+    """Check exported weights and put them in their place, or make a run of a published network.
+
+    SOURCE is a folder or zip file of `weights export`; with --format a file of TalkNet, Light-ASD, LoCoNet or TalkNCE.
+    Of the last two the part that TalkNet has too is taken, as a start for training.
 
     \b
     python -m pipeline weights import weights.zip
+    python -m pipeline weights import --format talknet pretrain_AVA.model
     """
+    if layout is not None:
+        return _import_speaker(source, layout, out)
+    if out is not None:
+        raise UsageError("--out is for --format; exported weights have their place")
     from pipeline.terminal import counting
     from pipeline.weight_files import import_weights
     from pipeline.weights import weights_folder
@@ -128,4 +142,15 @@ def import_(source: Path) -> int:
         entries = import_weights(source, report)
     for entry in entries:
         click.echo(weights_folder() / entry.path)
+    return 0
+
+
+def _import_speaker(source: Path, layout: str, out: Path | None) -> int:
+    from pipeline.published_speakers import import_speaker
+    imported = import_speaker(source, layout, out)
+    names = ", ".join(name.rstrip(".") for name in imported.left_out)
+    rest = f"; {names} have no like here, so it is a start for training and scores nothing: train --init" \
+        f" {imported.path}" if names else ""
+    click.echo(f"{imported.num_taken} weights of {source} were taken{rest}", err=True)
+    click.echo(imported.path)
     return 0

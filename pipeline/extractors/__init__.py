@@ -67,6 +67,16 @@ class Extractor(ABC):
             UsageError: one does not fit.
         """
 
+    def check_recipes(self, recipes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuse to be made from features that do not fit what the settings name, by how they are made.
+
+        Args:
+            recipes: of the features in :attr:`needs`, by name.
+
+        Raises:
+            UsageError: one does not fit.
+        """
+
     def second_look(self, media: Media) -> tuple[FrameRequest, ...]:
         """Frames that are wanted beside :attr:`needs` now that the features which this one is made from are known.
 

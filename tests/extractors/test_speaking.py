@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.active_speaker import SpeakerRun, score_tracks
+from pipeline.datasets.manifest import Manifest
+from pipeline.errors import StoreError, TrainingError, UsageError
+from pipeline.extraction import ExtractConfig, extract
 from pipeline.extractors.speaking import Speaking
 from pipeline.faces import SPEAKING_COLUMNS
 from pipeline.media import FeatureSequence, Frames, Media
+from pipeline.store import FeatureStore
 from tests.faces.counterfactuals import (
     portrait_faces, read_film, shifted_sound, silent, syllables, talking_portrait, vowel, watch, write_film,
 )
+from tests.frame_stores import MOOD
+from tests.makers import make_video, write_manifest
+from tests.speaker_runs import make_speaker_run
 
 SCORE = SPEAKING_COLUMNS.index("speaking")
 SECONDS = 4.0
@@ -94,3 +103,57 @@ def test_the_man_at_the_lectern_speaks_and_the_man_beside_him_does_not(shared_da
     (own, beside), (late, _), (hush, _) = means
     assert own > 0.8 and beside < 0.2
     assert late < 0.5 and hush < 0.1
+
+
+@pytest.fixture(scope="module")
+def two_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A face with a tone, and an empty wall."""
+    folder = tmp_path_factory.mktemp("clips")
+    for name in ("face", "wall"):
+        make_video(folder / f"{name}.mp4", seconds=0.6, face=name == "face")
+    return write_manifest(folder / "clips.csv", [{"path": f"{name}.mp4"} for name in ("face", "wall")])
+
+
+def extract_speaking(manifest: Path, out: Path, run: Path | None, **settings: dict[str, str]) -> FeatureStore:
+    extract(Manifest(Manifest.Config(manifest=manifest)), out, extractors=["speaking"], settings=settings,
+            config=ExtractConfig(jobs=1, speaking_run=str(run) if run else None))
+    return FeatureStore(out)
+
+
+def test_a_run_scores_each_row_of_faces_as_its_networks_do(two_clips: Path, tmp_path: Path) -> None:
+    run = make_speaker_run(tmp_path / "run")
+    store = extract_speaking(two_clips, tmp_path / "store.h5", run)
+    found, faces = store.read("all/face", "speaking"), store.read("all/face", "faces")
+    assert len(faces.values) and len(found.values) == len(faces.values)
+    np.testing.assert_array_equal(found.values[:, :5], faces.values[:, :5])
+    np.testing.assert_array_equal(found.times, faces.times)
+    assert store.read("all/wall", "speaking").values.shape == (0, 6)
+    pictures, sound = (store.read("all/face", name) for name in ("asd_faces", "asd_audio"))
+    scores = score_tracks(SpeakerRun.open(run), pictures, sound)
+    nearest = np.abs(pictures.times[:, 0] - faces.times[:, :1]).argmin(1)   # one track
+    np.testing.assert_allclose(found.values[:, SCORE], scores[nearest], atol=1e-4)
+    assert store.recipe("speaking")["settings"] == {"speaking_run": SpeakerRun.open(run).digest}
+    assert set(store.recipe("speaking")["upstream"]) == {"faces", "asd_faces", "asd_audio"}
+
+
+def test_another_run_is_another_feature_and_a_moved_one_the_same(two_clips: Path, tmp_path: Path) -> None:
+    run = make_speaker_run(tmp_path / "run")
+    extract_speaking(two_clips, tmp_path / "store.h5", run)
+    moved = shutil.copytree(run, tmp_path / "moved")
+    extract_speaking(two_clips, tmp_path / "store.h5", moved)
+    with pytest.raises(StoreError, match="holds speaking made in another way .*speaking_run"):
+        extract_speaking(two_clips, tmp_path / "store.h5", make_speaker_run(tmp_path / "more", seeds=2))
+    with pytest.raises(StoreError, match="holds speaking made in another way"):
+        extract_speaking(two_clips, tmp_path / "store.h5", None)
+    assert Speaking().settings() == {"lines": 360}, "without a run the recipe is what it was"
+
+
+def test_runs_that_do_not_fit_are_refused_before_anything_is_decoded(two_clips: Path, tmp_path: Path) -> None:
+    out, run = tmp_path / "store.h5", make_speaker_run(tmp_path / "run")
+    with pytest.raises(TrainingError, match="holds no trained network"):
+        extract_speaking(two_clips, out, tmp_path / "nothing")
+    with pytest.raises(UsageError, match="is no run of an active-speaker network: it answers mood"):
+        extract_speaking(two_clips, out, make_speaker_run(tmp_path / "mood", inputs=("asd_faces",), tasks=(MOOD,)))
+    with pytest.raises(UsageError, match="part was whole and is middle; say --set asd_faces.part=whole"):
+        extract_speaking(two_clips, out, run, asd_faces={"part": "middle"})
+    assert not out.exists()
