@@ -20,6 +20,7 @@ from markupsafe import Markup
 import pipeline
 from pipeline import figures
 from pipeline.answers import read_answers, read_folds_plan
+from pipeline.audit_tables import audit_section
 from pipeline.clip import Corpus, Task
 from pipeline.errors import TrainingError
 from pipeline.joined import JoinedStores, open_stores
@@ -58,8 +59,8 @@ def write_report(run: Path, *, features: Sequence[Path] | None = None, thumbnail
     finished = FinishedRun.load(Path(run), features)
     page = templates().get_template("report.html.jinja").render(
         run=finished, headline=_headline(finished), recipe=_recipe(finished), curves=_curves(finished),
-        results=[_result(finished, task) for task in finished.tasks], gaps=_gaps(finished),
-        sheet=_sheet(finished, thumbnails=thumbnails), corpora=finished.corpora, versions=_versions(),
+        results=[_result(finished, task) for task in finished.tasks], gaps=_gaps(finished), versions=_versions(),
+        audit=audit_section(finished), sheet=_sheet(finished, thumbnails=thumbnails), corpora=finished.corpora,
         made=datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC"))
     write_text(finished.folder / "report.html", page)
     return finished.folder / "report.html"

@@ -18,14 +18,17 @@ import torch
 from models import count_parameters
 from models._layers import Mixed
 from pipeline.answers import read_answers
+from pipeline.audit import leak_notes, shared_with_train
 from pipeline.baselines import Baselines, Clips, score_baselines
 from pipeline.batch import Batches
 from pipeline.clip import Task
-from pipeline.folds import TEST, Folds, few
+from pipeline.folds import TEST, TRAIN, Folds, few
 from pipeline.jobs import Job, Material
+from pipeline.joined import JoinedStores
 from pipeline.metrics import main_metric, score
 from pipeline.runs import Checkpoint, count_read, read_json, write_json, write_text
 from pipeline.scoring import Scored, in_units, interval, named, split_outputs, summarise
+from pipeline.shortcuts import Cues, score_fold_shortcuts, score_shortcuts
 from pipeline.units import align
 
 
@@ -49,6 +52,11 @@ def write_results(job: Job) -> None:
         metrics["baselines"] = baselines.scores
         notes += baselines.notes
         write_text(job.run / "baselines.csv", _answers(baselines, scored).to_csv(index=False))
+        metrics["shortcuts"] = score_shortcuts(_cues(job), job.units.labels, scored.places, clips.train, job.tasks,
+                                               weighting=job.config.class_weights)
+        if not job.fold and job.stores.unit_rows is None:
+            metrics["shared_with_train"] = shared_with_train(job.stores.clips, job.splits.places, job.splits.train)
+            notes += leak_notes(job.stores, metrics["shared_with_train"])
     reads = job.test_split in scored.places and not job.fold
     write_text(job.run / "predictions.csv", scored.table().to_csv(index=False))
     write_json(job.run / "metrics.json", {
@@ -57,6 +65,13 @@ def write_results(job: Job) -> None:
         "normalise": job.config.normalise, "smoke": job.config.smoke, "notes": notes,
         **_layer_weights(checkpoints),
         "test_reads": count_read(job.stores.paths, split=job.test_split, run=job.run, by="train") if reads else {}})
+
+
+def _cues(material: Material) -> Cues:
+    """What is known of each unit without looking at it."""
+    whole = JoinedStores(material.stores.stores)
+    owners = material.stores.clips["clip_id"].iloc[material.units.owner]
+    return Cues.of(whole).at(pd.Index(whole.clips["clip_id"]).get_indexer(pd.Index(owners)))
 
 
 def _layer_weights(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
@@ -134,6 +149,11 @@ def pool_folds(run: Path, material: Material, folds: Folds, notes: Sequence[str]
             str(name): {TEST: {task.name: summarise([_score(task, part[part["task"] == task.name])])
                                for task in material.tasks if (part["task"] == task.name).any()}}
             for name, part in others.groupby("baseline", sort=False)}
+        parts = [fold.splits.places for fold in folds.folds]
+        pooled["shortcuts"] = score_fold_shortcuts(
+            _cues(material), material.units.labels, [(material.units.of(part[TRAIN]), material.units.of(part[TEST]))
+                                                     for part in parts],
+            material.tasks, weighting=material.config.class_weights)
     first = metrics[folds.folds[0].name]
     write_json(run / "metrics.json", {
         **pooled, "protocol": {"name": folds.protocol, "source": folds.source, "warning": folds.warning,

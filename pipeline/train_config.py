@@ -36,6 +36,8 @@ class TrainConfig:
     select_by: str = setting("auto", "dev metric of the first task that chooses the epoch; auto: weighted_f1 or ccc")
     seeds: int = setting(1, "how many networks, from seed, seed + 1, …; results are mean ± sd")
     seed: int = setting(0, "first seed: weights, order of clips, dropout, carving of dev")
+    together: bool = setting(True, "train the networks of all seeds at once where the model can: the same results but"
+                             " for rounding")
     train_split: str = setting("train", "split to learn from")
     dev_split: str = setting("dev", "split that chooses the epoch; carved from train by group where it is absent")
     test_split: str = setting("test", "split that is scored once, at the end")
@@ -60,7 +62,7 @@ class TrainConfig:
         " ones too: transductive")
     dev_is_test: bool = setting(False, "choose the epoch on the test split, and stamp every result so")
     allow_leaks: bool = setting(False, "train although a group or a file stands in two splits")
-    baselines: bool = setting(True, "score the majority, logistic regression and TF-IDF beside the model")
+    baselines: bool = setting(True, "score the majority, logistic regression, TF-IDF and trivial cues beside the model")
     smoke: bool = setting(False, "one batch, one epoch, one seed: does it run at all?")
     threads: int = setting(1, "CPU threads of torch; small batches gain nothing from more, and sums would depend on it")
     device: str = setting("auto", "auto, cpu or cuda:N", machine=True)

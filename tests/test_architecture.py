@@ -16,9 +16,9 @@ SOURCES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 
 # Each module imports only from rows above its own, or from its own row. A name stands for all that lies in it.
 ORDER = (
-    ("errors", "windows", "figures", "packets", "r3d101", "attention_plots"),
+    ("errors", "windows", "figures", "packets", "r3d101", "attention_plots", "latex", "optimiser", "alignment"),
     ("config", "clip", "plugins", "devices", "media", "fetching", "unpacking", "checkpoints", "emotions", "turns",
-     "speaker_rows", "speaker_tables", "subtitles"),
+     "speaker_rows", "speaker_tables", "subtitles", "utterances", "word_times"),
     ("spectrogram", "frame_spectra", "voice", "framing", "prosody", "formants", "descriptors", "functionals",
      "average_precision", "metrics", "resampling", "losses", "metric_losses", "faces", "pipes", "speakers",
      "diarisation", "timeline_plots", "ablation_plots"),
@@ -33,11 +33,12 @@ ORDER = (
      "conversations", "folds", "answers", "transfer", "mixup", "training_hours", "training_start",
      "active_speaker_metric", "speaker_files", "unitalk_files", "published_speakers"),
     ("running", "doctor", "clip_dataset", "exporting", "downloading"),
-    ("extraction", "examples", "scoring", "evaluation", "baselines", "comparison", "dropping"),
-    ("forecast", "jobs", "results", "training_loop"),
+    ("extraction", "examples", "scoring", "evaluation", "baselines", "comparison", "dropping", "shortcuts",
+     "subgroups", "audit"),
+    ("forecast", "jobs", "results", "training_loop", "stacked_training"),
     ("training",),
-    ("tables", "thumbnails", "drawing", "prose"),
-    ("report", "ablation", "predicting", "prediction", "attention"),
+    ("tables", "audit_tables", "thumbnails", "drawing", "prose"),
+    ("report", "ablation", "predicting", "prediction", "attention", "paper", "search_space", "tuning"),
     ("cluster_sheet", "identities", "forgetting"),
     ("terminal",),
     ("commands",),

@@ -69,7 +69,7 @@ def rich_page(rich_run: Path) -> Page:
 def test_the_page_lies_in_the_run_and_has_its_sections_in_order(rich_run: Path, rich_page: Page) -> None:
     assert (rich_run / "report.html").is_file()
     assert [part["id"] for part in rich_page.all("section")] \
-        == ["scores", "recipe", "curves", "classes", "gaps", "parameters", "faces", "use"]
+        == ["scores", "recipe", "curves", "classes", "audit", "gaps", "parameters", "faces", "use"]
 
 
 def test_scores_are_exactly_those_of_metrics_json(rich_run: Path, rich_page: Page) -> None:

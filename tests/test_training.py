@@ -64,7 +64,11 @@ class Listener(Quiet):
         self.epochs.append((seed, epoch, num_epochs))
 
 
-@pytest.mark.parametrize("model", plugins.names("model"))
+# Models of any feature; those of sound or of face tracks alone have tests of their own.
+OF_ANYTHING = [name for name in plugins.names("model") if name not in ("active_speaker", "audio_cnn")]
+
+
+@pytest.mark.parametrize("model", OF_ANYTHING)
 def test_every_model_learns_what_is_there(store: Path, tmp_path: Path, model: str) -> None:
     run = train(store, model=model, config=TrainConfig(device="cpu", epochs=25), out=tmp_path / "run")
     metrics = metrics_of(run)
@@ -83,7 +87,7 @@ def test_a_run_folder_holds_all_that_it_promises(store: Path, tmp_path: Path) ->
     for folder in (run / "seed5", run / "seed6"):
         assert len(list(folder.glob("events.out.tfevents.*"))) == 1
         assert {path.name for path in folder.glob("*.pt")} == {"best.pt", "last.pt"}
-    assert listener.epochs == [(seed, epoch, 3) for seed in (5, 6) for epoch in (1, 2, 3)]
+    assert listener.epochs == [(seed, epoch, 3) for epoch in (1, 2, 3) for seed in (5, 6)]
     assert listener.plan["inputs"] == ["text_bert", "audio_logmel", "face_r3d18"]
     assert json.loads((run / "config.json").read_text()) == listener.plan
     metrics = metrics_of(run)
@@ -127,7 +131,7 @@ def test_one_seed_twice_gives_identical_scores_and_leaves_chance_alone(store: Pa
 
 @pytest.mark.parametrize("at", [(0, 2), (0, 6), (1, 1)])
 def test_a_resumed_run_ends_like_an_uninterrupted_one(store: Path, tmp_path: Path, at: tuple[int, int]) -> None:
-    settings = {"seeds": "2", "plateau": "0"}
+    settings = {"seeds": "2", "plateau": "0", "together": "no"}
     whole = train(store, config=SHORT, settings=settings, out=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(store, config=SHORT, settings=settings, out=tmp_path / "cut", progress=StopAfter(seed=at[0], epoch=at[1]))
@@ -172,7 +176,7 @@ def test_a_smoke_run_is_one_batch_and_one_event_file_and_never_reads_test(store:
     assert len(list(run.rglob("events.out.tfevents.*"))) == 1
     assert [line["epoch"] for line in read_history(run)] == [1]
     state = torch.load(run / "seed0" / "last.pt", weights_only=True)
-    assert {int(part["step"]) for part in state["optimiser"]["state"].values()} == {1}
+    assert [int(steps) for steps in state["optimiser"]["steps"]] == [1]
     metrics = json.loads((run / "metrics.json").read_text())
     assert "test" not in metrics and metrics["smoke"] and metrics["test_reads"] == {}
 
