@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -108,6 +108,18 @@ class Track:
             raise ValueError(f"rate_hz is above 0, found {self.rate_hz}")
 
 
+class Spoken(NamedTuple):
+    """What someone says.
+
+    Args:
+        speaker: "" where that is not known.
+        text: the words.
+    """
+
+    speaker: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Clip:
     """One labelled stretch of a corpus: an utterance, an acted sentence, a face track.
@@ -126,6 +138,8 @@ class Clip:
         view: the part of the picture that is the clip's: left, top, right, bottom as shares of width and height, so
             (0, 0, 0.5, 1) is the left half; None for all of it. Nothing else of the picture is seen: boxes of faces
             count from this part's corner.
+        before, after: what is said before and after it in its dialogue, in order; filled in while an extraction is
+            planned, as far as its features ask for it.
 
     Raises:
         ValueError: an empty id, control characters in it, a stop before the start, or a view without area.
@@ -145,6 +159,8 @@ class Clip:
     track: Track | None = field(default=None, compare=False)
     frame_labels: FrameLabels | None = field(default=None, compare=False)
     view: tuple[float, float, float, float] | None = None
+    before: tuple[Spoken, ...] = ()
+    after: tuple[Spoken, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.clip_id or not self.clip_id.isprintable():

@@ -29,7 +29,7 @@ from pipeline.probe import (
 )
 
 __all__ = ["DECODE_VERSION", "Damage", "DecodeLimits", "Probe", "ffmpeg_path", "ffmpeg_version", "frame_count",
-           "output_size", "picture_size", "probe", "read_media", "selection"]
+           "output_size", "picture_size", "probe", "read_media", "selection", "view_box"]
 
 DECODE_VERSION = 1  # raise it when the same file would give other pixels or samples
 Damage = Literal["skip", "partial", "fail"]
@@ -90,6 +90,21 @@ def output_size(request: FrameRequest, source_size: tuple[int, int]) -> tuple[in
     return (min(request.crop[0], height), min(request.crop[1], width)) if request.crop else (height, width)
 
 
+def view_box(view: tuple[float, float, float, float] | None, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(top, left, height, width) in pixels of the part that a clip shows of an upright picture of (height, width).
+
+    Edges inside the picture are even: colour is stored for pairs of pixels.
+
+    >>> view_box((0.5, 0.0, 1.0, 1.0), (480, 720)), view_box(None, (5, 3))
+    ((0, 360, 480, 360), (0, 0, 5, 3))
+    """
+    height, width = size
+    left, top, right, bottom = view or (0.0, 0.0, 1.0, 1.0)
+    edges = [length if share == 1 else 2 * round(share * length / 2)
+             for share, length in ((top, height), (bottom, height), (left, width), (right, width))]
+    return edges[0], edges[2], max(0, edges[1] - edges[0]), max(0, edges[3] - edges[2])
+
+
 def selection(indices: np.ndarray) -> str:
     """The frames of rising ``indices`` as an expression for ffmpeg's filter ``select``.
 
@@ -102,11 +117,12 @@ def selection(indices: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """One output of pictures: which frames of the grid, and how large."""
+    """One output of pictures: which frames of the grid, which part of them (top, left, height, width), how large."""
 
     request: FrameRequest
     indices: np.ndarray
     num_frames: int
+    part: tuple[int, int, int, int]
     scaled: tuple[int, int]
     size: tuple[int, int]
 
@@ -130,7 +146,8 @@ def read_media(clip: Clip, frames: tuple[FrameRequest, ...], *, waveform: bool, 
 
     Raises:
         ClipError: the file is missing, no media, without any picture or sound, over a limit or damaged; the clip lies
-            behind the file's end; or, passing, ffmpeg takes too long, or the disk is full or unreadable.
+            behind the file's end, or its view holds no pixel; or, passing, ffmpeg takes too long, or the disk is full
+            or unreadable.
     """
     requests = tuple(dict.fromkeys(frames))
     if clip.source is None or not (requests or waveform):
@@ -141,7 +158,8 @@ def read_media(clip: Clip, frames: tuple[FrameRequest, ...], *, waveform: bool, 
                   max_pixels=limits.max_frame_pixels, max_seconds=limits.max_duration_seconds,
                   timeout_seconds=limits.timeout_seconds, memory_bytes=limits.process_bytes)
     _check_limits(clip, found, limits)
-    wanted = [_wanted(request, found) for request in requests if found.video_span[1] > 0]
+    part = view_box(clip.view, found.size)
+    wanted = [_wanted(request, found, part) for request in requests if found.video_span[1] > 0]
     num_samples = round(found.audio_span[1] * SAMPLE_RATE_HZ) if waveform and found.audio_span[1] > 0 else 0
     decoded = _run(clip, found, wanted, num_samples, limits) if wanted or num_samples else Decoded()
     hurt = damages(found, clip, decoded)
@@ -150,7 +168,7 @@ def read_media(clip: Clip, frames: tuple[FrameRequest, ...], *, waveform: bool, 
         raise clip_error(f"{quoted(clip.source)} is damaged: {'; '.join(hurt)}; expected a whole file: fetch it again,"
                          " or keep what can be read with --on-damage partial")
     pictures = {want.request: Frames(rows, want.indices[:len(rows)], rate_hz=want.request.rate_hz,
-                                     num_frames=want.num_frames if len(rows) else 0, source_size=found.size)
+                                     num_frames=want.num_frames if len(rows) else 0, source_size=part[2:])
                 for want, rows in zip(wanted, decoded.frames)}
     # Where the sound starts anew midway, what follows stands at wrong times: it lies behind the promised end.
     sound = (decoded.sound[:num_samples] if hurt else decoded.sound) if waveform else None
@@ -170,10 +188,10 @@ def _no_frames(request: FrameRequest) -> Frames:
                   num_frames=0, source_size=(0, 0))
 
 
-def _wanted(request: FrameRequest, found: Probe) -> _Wanted:
+def _wanted(request: FrameRequest, found: Probe, part: tuple[int, int, int, int]) -> _Wanted:
     num_frames = 1 if found.is_still else frame_count(found.video_span[1], request.rate_hz)
     indices = np.arange(num_frames) if request.snippets is None else request.snippets.frames(num_frames)
-    return _Wanted(request, indices, num_frames, picture_size(request, found.size), output_size(request, found.size))
+    return _Wanted(request, indices, num_frames, part, picture_size(request, part[2:]), output_size(request, part[2:]))
 
 
 def _check_limits(clip: Clip, found: Probe, limits: DecodeLimits) -> None:
@@ -194,6 +212,9 @@ def _check_limits(clip: Clip, found: Probe, limits: DecodeLimits) -> None:
                          " with start and end, or --set decode.max_duration_seconds=MORE")
     if found.video_span[1] > 0 and not pixels:
         raise clip_error(f"{name} is damaged: its video stream states no picture size; fetch it again")
+    if found.video_span[1] > 0 and not all(view_box(clip.view, found.size)[2:]):
+        raise clip_error(f"{name} has pictures of {found.size[1]} x {found.size[0]} pixels, of which the view"
+                         f" {clip.view} of clip {clip.clip_id} leaves none; expected a larger picture or view")
 
 
 def _run(clip: Clip, found: Probe, wanted: Sequence[_Wanted], num_samples: int, limits: DecodeLimits) -> Decoded:
@@ -248,7 +269,7 @@ def command(clip: Clip, found: Probe, wanted: Sequence[_Wanted], num_samples: in
     if wanted:
         parts = source[str(found.video_stream)].filter_multi_output("split", len(wanted))
         for place, want in enumerate(wanted):
-            shown = _filters(parts[place], want, is_still=found.is_still)
+            shown = _filters(parts[place], want, found)
             outputs.append(ffmpeg.output(shown, f"pipe:{pipes[place]}", f="rawvideo", pix_fmt="rgb24"))
     if num_samples:
         chain = _sound_filters(clip, num_samples)
@@ -272,9 +293,9 @@ def _sound_filters(clip: Clip, num_samples: int) -> str:
     return ",".join(chain)
 
 
-def _filters(stream: Any, want: _Wanted, *, is_still: bool) -> Any:
-    """Grid, selection, scale and crop of one output."""
-    if not is_still:  # fps gives no frame for a picture without duration
+def _filters(stream: Any, want: _Wanted, found: Probe) -> Any:
+    """Grid, selection, view, scale and crop of one output."""
+    if not found.is_still:  # fps gives no frame for a picture without duration
         rate = want.request.rate_hz
         late = _LATE_SHARE / rate
         stream = stream.filter("setpts", f"round(PTS-{late:.9f}/TB)")
@@ -282,6 +303,11 @@ def _filters(stream: Any, want: _Wanted, *, is_still: bool) -> Any:
     stream = stream.filter("trim", end_frame=int(want.indices[-1]) + 1)
     if len(want.indices) < want.num_frames:
         stream = stream.filter("select", selection(want.indices)).filter("setpts", "N")  # no gaps for ffmpeg to fill
+    top, left, height, width = want.part
+    if (height, width) != found.size:
+        # Scaled first, which does nothing to most files: pixels become square, and all frames as large as the first.
+        stream = stream.filter("scale", found.size[1], found.size[0], flags=_SCALE_FLAGS)
+        stream = stream.filter("crop", width, height, left, top)
     stream = stream.filter("scale", want.scaled[1], want.scaled[0], flags=_SCALE_FLAGS)
     if want.size != want.scaled:
         (height, width), (top, left) = want.size, ((a - b) // 2 for a, b in zip(want.scaled, want.size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.store import (
 )
 from pipeline.storage.writing import FeatureRows, write_file
 
+_FRAGMENT = re.compile(r"(.+)#xywh=percent:" + ",".join([r"(\d+\.?\d*(?:e-\d+)?)"] * 4), re.DOTALL)
 BLOCK_BYTES = 32 << 20  # rows are written in blocks of about this size, so that packing stays flat in memory
 
 
@@ -162,7 +164,7 @@ def clip_columns(clips: Sequence[Clip], corpus: Corpus, sources: Mapping[str, So
     """
     records = [sources.get(clip.clip_id, SourceRecord()) for clip in clips]
     lists: dict[str, list[Any]] = {
-        "source": ["" if clip.source is None else str(clip.source) for clip in clips],
+        "source": [_source_text(clip) for clip in clips],
         "stop_seconds": [np.nan if clip.stop_seconds is None else clip.stop_seconds for clip in clips],
         "source_size": [record.size for record in records],
         "source_mtime_ns": [record.mtime_ns for record in records],
@@ -178,6 +180,22 @@ def clip_columns(clips: Sequence[Clip], corpus: Corpus, sources: Mapping[str, So
     for task in corpus.tasks:
         columns[f"labels/{task.name}"] = _label_column(task, [clip.labels.get(task.name) for clip in clips])
     return columns
+
+
+def _source_text(clip: Clip) -> str:
+    """The file, and the part of its picture as a media fragment (W3C 2012): ``a.avi#xywh=percent:50,0,50,100``."""
+    if clip.source is None or clip.view is None:
+        return "" if clip.source is None else str(clip.source)
+    left, top, right, bottom = (100 * share for share in clip.view)
+    return f"{clip.source}#xywh=percent:{left!r},{top!r},{right - left!r},{bottom - top!r}"
+
+
+def _read_source(text: str) -> tuple[Path | None, tuple[float, float, float, float] | None]:
+    match = _FRAGMENT.fullmatch(text)
+    if match is None:
+        return Path(text) if text else None, None
+    left, top, width, height = (float(match[place]) / 100 for place in range(2, 6))
+    return Path(match[1]), (left, top, min(1.0, left + width), min(1.0, top + height))
 
 
 def _label_column(task: Task, labels: list[Label | None]) -> np.ndarray:
@@ -255,11 +273,11 @@ def stored_clips(store: FeatureStore) -> list[Clip]:
                 labels[name] = task.classes[values[index]]
             elif not task.classes and not np.isnan(values[index]):
                 labels[name] = float(values[index])
-        stop = columns["stop_seconds"][index]
+        stop, (source, view) = columns["stop_seconds"][index], _read_source(columns["source"][index])
         try:
             clips.append(Clip(
                 clip_id=columns["clip_id"][index], labels=labels, stop_seconds=None if np.isnan(stop) else stop,
-                source=Path(columns["source"][index]) if columns["source"][index] else None,
+                source=source, view=view,
                 **{name: columns[name][index] for name in ("start_seconds", "text", "speaker", "dialogue", "turn",
                                                            "split", "group")}))
         except ValueError as error:

@@ -6,6 +6,7 @@ import dataclasses
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.clip import Clip, Corpus, Task
@@ -40,6 +41,12 @@ def test_a_span_that_is_empty_or_starts_before_zero_is_refused(start: float, sto
         Clip("a", start_seconds=start, stop_seconds=stop)
 
 
+@pytest.mark.parametrize("view", [(0, 0, 0, 1), (0, .6, 1, .5), (-.1, 0, 1, 1), (0, 0, 1.1, 1), (np.nan, 0, 1, 1)])
+def test_a_view_that_has_no_area_or_leaves_the_picture_is_refused(view: tuple[float, float, float, float]) -> None:
+    with pytest.raises(ValueError, match="clip a: a view is left, top, right and bottom, rising from 0 to 1, found"):
+        Clip("a", view=view)
+
+
 def test_labels_are_the_clips_own_and_cannot_be_changed() -> None:
     labels: dict[str, str | float] = {"emotion": "joy"}
     clip = Clip("train/a", labels=labels)
@@ -52,7 +59,8 @@ def test_labels_are_the_clips_own_and_cannot_be_changed() -> None:
 
 
 def test_a_clip_travels_to_another_process() -> None:
-    clip = Clip("train/a", Path("a.mp4"), 0.5, 2.0, "Hi", "Ann", "d", 3, "train", "g", {"emotion": "joy", "v": 0.5})
+    clip = Clip("train/a", Path("a.mp4"), 0.5, 2.0, "Hi", "Ann", "d", 3, "train", "g", {"emotion": "joy", "v": 0.5},
+                view=(0, 0, .5, 1))
     assert pickle.loads(pickle.dumps(clip)) == clip
 
 

@@ -14,6 +14,7 @@ import pytest
 from pipeline.clip import Clip
 from pipeline.decode import (
     DecodeLimits, ffmpeg_path, ffmpeg_version, frame_count, output_size, picture_size, probe, read_media, selection,
+    view_box,
 )
 from pipeline.errors import ClipError, PipelineError
 from pipeline.media import FrameBuffer, FrameFile, FrameRequest, Media
@@ -176,6 +177,55 @@ class TestPixels:
         media = read(talk, scaled, cropped)
         np.testing.assert_array_equal(media.frames[cropped].take(slice(None)),
                                       media.frames[scaled].take(slice(None))[:, 15:35, 15:45])
+
+    @pytest.mark.parametrize("view, place", [
+        ((0, 0, .5, 1), (slice(None), slice(None, 80))), ((.5, 0, 1, 1), (slice(None), slice(80, None))),
+        ((.2501, .2, .75, .8), (slice(24, 96), slice(40, 120)))])
+    def test_view_is_that_part_of_the_picture_alone(self, talk: Path, view: tuple[float, float, float, float],
+                                                    place: tuple[slice, slice]) -> None:
+        request, small = FrameRequest(lines=120), FrameRequest(size=(20, 20), snippets=Snippets())
+        whole = read(talk, request).frames[request]
+        media = read_media(Clip("all/x", talk, view=view), (request, small), waveform=True)
+        part = media.frames[request]
+        expected = whole.take(slice(None))[:, place[0], place[1]]
+        # Lines of colour are shared by two lines of pixels, and blurred across the view's edge in the whole picture.
+        inside = part.take(slice(None))[:, 2:-2, 2:-2].astype(int) - expected[:, 2:-2, 2:-2]
+        assert part.shape == expected.shape and part.source_size == expected.shape[1:3] and np.abs(inside).max() <= 2
+        assert media.frames[small].shape[1:3] == (20, 20) and media.frames[small].source_size == part.source_size
+        np.testing.assert_array_equal(media.waveform, read(talk).waveform)
+
+    def test_view_of_a_cut_is_the_view_of_the_same_frames(self, talk: Path) -> None:
+        request = FrameRequest(lines=120)
+        clips = [Clip("all/x", talk, start_seconds=start, view=(.5, 0, 1, 1)) for start in (0.0, 2.0)]
+        whole, late = (read_media(clip, (request,), waveform=False).frames[request] for clip in clips)
+        np.testing.assert_array_equal(late.take(slice(None)), whole.take(slice(30, None)))
+
+    def test_view_of_wide_pixels_and_of_a_turned_picture_is_of_what_is_seen(self, tmp_path: Path) -> None:
+        halves = "color=red:size=72x60:duration=0.2,drawbox=36:0:36:60:blue:fill,setsar=4/3"
+        wide = make(tmp_path / "wide.mp4", "-f", "lavfi", "-i", halves, "-c:v", "libx264")
+        turned = make(tmp_path / "turned.mp4", "-display_rotation", "90", "-i", str(wide), "-c", "copy")
+        request = FrameRequest(lines=200)
+        for path, view, size in ((wide, (.5, 0, 1, 1), (60, 48)), (turned, (0, 0, 1, .5), (48, 60))):
+            frames = read_media(Clip("all/x", path, view=view), (request,), waveform=False).frames[request]
+            picture = frames.take(slice(None))[0].astype(int)
+            assert frames.source_size == size and picture[4:-4, 4:-4, 2].min() > 200 > 60 > picture[4:-4, 4:-4, 0].max()
+
+    def test_change_of_size_midway_keeps_the_view(self, tmp_path: Path) -> None:
+        for number, size in enumerate(("64x48", "32x24", "96x72")):
+            make(tmp_path / f"{number}.ts", "-f", "lavfi", "-i", f"color=red:size={size}:rate=25:duration=0.4,drawbox="
+                 "iw/2:0:iw/2:ih:blue:fill", "-c:v", "libx264", "-f", "mpegts", "-output_ts_offset", f"{.4 * number}")
+        path = tmp_path / "all.ts"
+        path.write_bytes(b"".join((tmp_path / f"{number}.ts").read_bytes() for number in range(3)))
+        media = read_media(Clip("all/x", path, view=(.5, 0, 1, 1)), (ALL,), waveform=False, on_damage="partial")
+        frames = media.frames[ALL].take(slice(None)).astype(int)
+        assert frames.shape[1:3] == (48, 32) and frames[:, 8:-8, 8:-8, 2].min() > 200
+        assert frames[:, 8:-8, 8:-8, 0].max() < 60
+
+    def test_view_that_holds_no_pixel_is_an_error(self, tmp_path: Path) -> None:
+        path = make(tmp_path / "tiny.mkv", "-f", "lavfi", "-i", "color=red:size=8x8:duration=0.2", "-c:v", "ffv1")
+        with pytest.raises(ClipError, match="of which the view .* of clip all/x leaves none; expected a larger"):
+            read_media(Clip("all/x", path, view=(.5, 0, .55, 1)), (ALL,), waveform=False)
+        assert view_box((.5, 0, .55, 1), (8, 8))[3] == 0
 
     def test_rotated_video_comes_out_upright(self, tmp_path: Path) -> None:
         flat = make(tmp_path / "flat.mp4", "-f", "lavfi", "-i", "color=red:size=64x32:duration=0.2,drawbox=0:0:32:32:"

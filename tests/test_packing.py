@@ -41,6 +41,19 @@ def test_clips_come_back_from_a_store_as_they_went_in(tmp_path: Path) -> None:
     assert stored_clips(store) == CLIPS
 
 
+@pytest.mark.parametrize("view", [(0.0, 0.0, .5, 1.0), (.5, 0.0, 1.0, 1.0), (1 / 3, .1, .9, .7)])
+def test_the_part_of_the_picture_comes_back_with_the_file(tmp_path: Path, view: tuple[float, ...]) -> None:
+    clips = [Clip("all/a", Path("odd #1.avi"), view=view), Clip("all/b", Path("b.avi"))]  # type: ignore[arg-type]
+    found, whole = stored_clips(FeatureStore(write_store(tmp_path / "a.h5", corpus=CORPUS, clips=clips, features={})))
+    assert found.source == Path("odd #1.avi") and found.view == pytest.approx(view) and whole == clips[1]
+
+
+def test_a_view_that_leaves_the_picture_is_damage(tmp_path: Path) -> None:
+    clips = [Clip("all/a", Path("a.avi#xywh=percent:90,0,0,100"))]
+    with pytest.raises(StoreError, match="row 0 of the clip table is damaged .*a view is left, top"):
+        stored_clips(FeatureStore(write_store(tmp_path / "a.h5", corpus=CORPUS, clips=clips, features={})))
+
+
 def test_a_clip_row_that_cannot_be_a_clip_is_damage(tmp_path: Path) -> None:
     import h5py
     write_store(tmp_path / "a.h5", corpus=CORPUS, clips=CLIPS, features={})

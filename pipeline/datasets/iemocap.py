@@ -62,8 +62,8 @@ class Iemocap(Dataset):
             "all", "four: neutral, happy (with excited), sad, angry; six: happy and excited apart, and frustrated;"
                    " all: every utterance, with the tasks emotion4, emotion6 and emotion (ten)")
         undecided: Literal["keep", "drop"] = setting(
-            "keep", "utterances that annotators did not agree on (xxx) or called other; kept for their dimensions and as"
-                    " context")
+            "keep", "utterances that annotators did not agree on (xxx) or called other; kept for their dimensions and"
+                    " as context")
         only: Literal["all", "improvised", "scripted"] = setting("all", "improvised, scripted or all dialogues")
         media: Literal["auto", "avi", "wav"] = setting(
             "auto", "avi: a stretch of the dialogue's film; wav: the sentence's own sound, without picture; auto: avi"

@@ -28,6 +28,11 @@ CITATION = "Sample dataset rendered by this pipeline; photograph of Eileen Colli
 
 _MARKER = "sample.json"
 _README = "README.txt"
+# H.264 and AAC at 44.1 kHz as in MELD's files; MPEG-4 part 2 (DivX) and plain samples as in IEMOCAP's.
+_CODECS = {
+    ".mp4": ("-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-c:a", "aac", "-b:a", "96k", "-ar", "44100",
+             "-movflags", "+faststart"),
+    ".avi": ("-c:v", "mpeg4", "-q:v", "3", "-c:a", "pcm_s16le", "-ar", "16000")}
 _STREAM = 3  # of a seed's random streams those of the clips; the script's are 0 to 2
 
 
@@ -139,16 +144,15 @@ def _film_clip(shot: Shot, index: int, seed: int, work: Path) -> Filmed:
 
 
 def _encode(video: Path, frames: np.ndarray, rate: str, waveform: np.ndarray) -> None:
-    """H.264 and stereo AAC at 44.1 kHz, as in MELD's mp4 files; one thread and no dates, so that bytes repeat."""
+    """One thread and no dates, so that bytes repeat; see ``_CODECS``."""
     sound = video.with_suffix(".wav")
     write_wav(sound, waveform)
     height, width = frames.shape[1:3]
     command = [ffmpeg_path(), "-hide_banner", "-loglevel", "error", "-y",
                "-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{width}x{height}", "-framerate", rate,
                "-i", "pipe:0", "-i", str(sound), "-map", "0:v", "-map", "1:a", "-threads", "1",
-               "-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p", "-flags:v", "+bitexact",
-               "-c:a", "aac", "-b:a", "96k", "-ar", "44100", "-ac", "2", "-flags:a", "+bitexact",
-               "-fflags", "+bitexact", "-map_metadata", "-1", "-movflags", "+faststart", str(video)]
+               *_CODECS[video.suffix], "-pix_fmt", "yuv420p", "-ac", "2", "-flags:v", "+bitexact", "-flags:a",
+               "+bitexact", "-fflags", "+bitexact", "-map_metadata", "-1", str(video)]
     result = subprocess.run(command, input=frames.tobytes(), capture_output=True)
     if result.returncode != 0:
         raise PipelineError(f"ffmpeg cannot write {video.name}: {result.stderr.decode(errors='replace').strip()}")

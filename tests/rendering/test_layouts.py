@@ -28,8 +28,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_layouts_are_found_by_their_files() -> None:
-    assert layouts.names() == ("meld", "ravdess", "unitalk")
-    assert [layouts.find(name).name for name in layouts.names()] == ["meld", "ravdess", "unitalk"]
+    assert layouts.names() == ("iemocap", "meld", "ravdess", "unitalk")
+    assert [layouts.find(name).name for name in layouts.names()] == ["iemocap", "meld", "ravdess", "unitalk"]
     with pytest.raises(UsageError, match="no layout named 'ravdes'"):
         layouts.find("ravdes")
 
