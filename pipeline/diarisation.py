@@ -108,14 +108,16 @@ def score(truth: Mapping[str, Turns], found: Mapping[str, Turns], *, collar_seco
     _check(truth, found, uem)
     missing = [name for name in truth if name not in found]
     unknown = [name for name in found if name not in truth]
-    notes = [f"{len(missing)} recordings have no turns to score and count as missed: {_few(missing)}"] * bool(missing)
-    notes += [f"{len(unknown)} recordings are not in the truth and are left out: {_few(unknown)}"] * bool(unknown)
+    notes = [f"no turns to score, so missed as a whole: {_few(missing)}"] * bool(missing)
+    notes += [f"not in the truth, so left out: {_few(unknown)}"] * bool(unknown)
     answers: list[dict[str, Errors]] = [{}, {}, {}]
     for name, turns in truth.items():
         own = found[name].turns if name in found else ()
         spans = uem[name] if uem is not None else None
         for answer, kept in zip(answers, (own, one_speaker(own), one_speaker(turns.turns)), strict=True):
             answer[name] = _errors(turns.turns, kept, collar_seconds, skip_overlap, spans)
+    notes += ["no true speech is scored, so there is no error rate: the truth has none outside the collars"
+              + " and in the stretches to score" * (uem is not None)] * (pooled(answers[0]).der is None)
     return Score(answers[0], answers[1], answers[2], tuple(notes))
 
 

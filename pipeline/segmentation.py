@@ -20,8 +20,8 @@ from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence
 from pipeline.packing import stored_clips
 from pipeline.prosody import runs
 from pipeline.speakers import (
-    count_groups, group_windows, label_steps, neighbour_graph, resegment, spectrum, speech_frames, speech_windows,
-    standardised, supervectors, voice_distance,
+    count_groups, group_windows, label_steps, likelihood, neighbour_graph, resegment, spectrum, speech_frames,
+    speech_windows, standardised, supervectors,
 )
 from pipeline.store import FeatureStore
 from pipeline.turns import Turn, Turns, recording_name
@@ -43,8 +43,8 @@ class SegmentConfig:
     switch_cost: float = setting(20.0, "log-likelihood that a change of speaker has to gain")
     least_turn_seconds: float = setting(0.1, "shorter turns are dropped")
     least_speaker_seconds: float = setting(5.0, "of speech for each speaker, where their number is found")
-    least_distance: float = setting(2.3, "of the sounds of two speakers, where their number is found; nearer ones are"
-                                         " one")
+    speaker_cost: float = setting(0.5, "log-likelihood of a frame that one more speaker in 50 s of speech has to gain,"
+                                       " where their number is found")
     max_speakers: int = setting(8, "where their number is found")
     most_windows: int = setting(1500, "that are compared each with each, so that hours fit in memory")
 
@@ -53,8 +53,8 @@ class SegmentConfig:
             raise ValueError("least_activity and neighbours lie between 0 and 1")
         if min(self.window_seconds, self.hop_seconds) < HOP_SECONDS:
             raise ValueError(f"window_seconds and hop_seconds are at least {HOP_SECONDS}")
-        if not (self.edge_seconds >= 0 and min(self.switch_cost, self.least_turn_seconds, self.least_distance) >= 0):
-            raise ValueError("edge_seconds, switch_cost, least_turn_seconds and least_distance are at least 0")
+        if not (self.edge_seconds >= 0 and min(self.switch_cost, self.least_turn_seconds, self.speaker_cost) >= 0):
+            raise ValueError("edge_seconds, switch_cost, least_turn_seconds and speaker_cost are at least 0")
         if not self.least_speaker_seconds > 0:
             raise ValueError("least_speaker_seconds is above 0")
         if not 1 <= self.max_speakers <= MOST_SPEAKERS or self.most_windows < 10:
@@ -120,7 +120,7 @@ def segment_wave(waveform: np.ndarray, recording: str, *, speakers: int | None =
     kept = tuple(Turn(start * HOP_SECONDS, min(stop * HOP_SECONDS, seconds), names[label])
                  for start, stop, label in spans if start * HOP_SECONDS < seconds)
     found = len(names)
-    notes = (f"{found} of the {speakers} speakers were found; there is too little speech of the others",) \
+    notes = (f"found only {found} of the {speakers} speakers; there is too little speech of the others",) \
         if speakers is not None and found < speakers else ()
     return Turns(recording, kept, seconds, notes)
 
@@ -151,7 +151,6 @@ def _speakers_of_steps(waveform: np.ndarray, speech: np.ndarray, speakers: int |
     frames = standardised(speech_frames(waveform), speech)
     described = supervectors(frames, speech, windows) if rows is None else rows_of_windows(rows, windows)
     values, vectors = spectrum(neighbour_graph(described, config.neighbours), MOST_SPEAKERS + 1)
-    most = min(config.max_speakers, int(speech.sum() * HOP_SECONDS / config.least_speaker_seconds))
 
     def cut(number: int) -> np.ndarray:
         labels = label_steps(windows, group_windows(vectors, number), speech)
@@ -159,13 +158,10 @@ def _speakers_of_steps(waveform: np.ndarray, speech: np.ndarray, speakers: int |
 
     if speakers is not None:
         return cut(speakers)
-    if most < 2:
-        return alone
-    two = cut(2)
-    if voice_distance(frames, two) < config.least_distance:
-        return alone
-    number = count_groups(values, most)
-    return two if number == 2 else cut(number)
+    most = min(config.max_speakers, int(speech.sum() * HOP_SECONDS / config.least_speaker_seconds), len(values) - 1)
+    answers = [alone, *map(cut, range(2, most + 1))]
+    likelihoods = np.array([likelihood(frames, answer) for answer in answers])
+    return answers[count_groups(values, likelihoods, int(speech.sum()), config.speaker_cost) - 1]
 
 
 def rows_of_windows(rows: FeatureSequence, windows: np.ndarray) -> np.ndarray:

@@ -34,8 +34,11 @@ _BLOCK = 5                         # frames of 10 ms that a path decides on toge
 _LIKELIHOOD_SHARE = 0.3            # neighbouring frames overlap and say much the same
 _LEAST_FRAMES = 50                 # whose covariance says something
 _LEAST_VARIANCE = 0.1              # of standardised frames
-_FOR_TWO = 0.3                     # by which the logarithm of another jump has to be greater than that of two groups
 _EDGE = 0.3                        # added to eigenvalues before their ratio, so that tiny ones count as equal
+_JUMP_OF_ONE = 0.3                 # the first eigenvalue is 0 always, so the jump after it says little
+_JUMP_SHARE = 0.4                  # of a jump beside likelihoods
+_COST_FRAMES = 5000                # of speech, for which the cost of a group is stated: 50 s
+_COST_FALLS = 0.2                  # power of the length with which it falls
 
 
 def speech_frames(waveform: np.ndarray) -> np.ndarray:
@@ -144,45 +147,40 @@ def spectrum(graph: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(values, 0, None), vectors
 
 
-def count_groups(values: np.ndarray, most: int) -> int:
-    """How many groups the least eigenvalues of a graph tell of, two or more: those before the greatest jump, by ratio.
+def count_groups(values: np.ndarray, likelihoods: np.ndarray, num_frames: int, cost: float) -> int:
+    """How many groups there are: those after which a graph's eigenvalues jump, and whose own sounds are worth it.
 
-    Two are preferred: of more groups the jump has to be clearly greater.
+    Each further group has to raise the likelihood of the sound by ``cost``, less in longer recordings (as Chen and
+    Gopalakrishnan's criterion has it, DARPA Broadcast News Workshop, 1998; their price falls faster, because it takes
+    frames for independent of each other). The jump is that of the eigengap (von Luxburg, Statistics and Computing 17,
+    2007), by ratio.
 
-    >>> count_groups(np.array([0.0, 0.02, 0.03, 0.5, 0.6, 0.7]), 4)
+    >>> count_groups(np.array([0.0, 0.02, 0.03, 0.5, 0.6, 0.7]), np.array([0, 1.0, 2.0, 2.2]), 5000, 0.5)
     3
 
     Args:
-        values: rising, more than there can be groups.
-        most: groups at most, at least 2.
+        values: least eigenvalues, rising, (> K,).
+        likelihoods: :func:`likelihood` of the frames in 1 to K groups, (K,).
+        num_frames: of speech.
+        cost: of a group in 50 s of speech.
     """
-    jumps = np.log((values[2:most + 1] + _EDGE) / (values[1:-1][:most - 1] + _EDGE))
-    if not len(jumps):
-        return 2
-    jumps[0] += _FOR_TWO
-    return int(jumps.argmax()) + 2
+    jumps = np.log((values[1:len(likelihoods) + 1] + _EDGE) / (values[:len(likelihoods)] + _EDGE))
+    jumps[0] = _JUMP_OF_ONE
+    price = cost * (_COST_FRAMES / num_frames) ** _COST_FALLS
+    worth = likelihoods[:len(jumps)] - price * np.arange(len(jumps)) + _JUMP_SHARE * jumps
+    return int(worth.argmax()) + 1
 
 
-def voice_distance(frames: np.ndarray, labels: np.ndarray) -> float:
-    """How far the sounds of two groups of frames lie apart: log-likelihood ratio of two Gaussians against one.
-
-    It is the ratio of Chen and Gopalakrishnan (DARPA Broadcast News Workshop, 1998), divided by half the harmonic mean
-    of the two numbers of frames instead of held against their criterion: neighbouring frames say much the same, so that
-    the ratio itself grows with any recording's length.
+def likelihood(frames: np.ndarray, labels: np.ndarray) -> float:
+    """Mean logarithmic likelihood of frames, a Gaussian for each group, but for what all groupings have in common.
 
     Args:
         frames: :func:`standardised`, (T, D).
         labels: of each step, -1 where nobody speaks, (T,).
-
-    Returns:
-        0 for equal sounds, and where there are not two groups of half a second at least.
     """
     parts = [frames[labels == label] for label in np.unique(labels[labels >= 0])]
-    if len(parts) != 2 or min(map(len, parts)) < _LEAST_FRAMES:
-        return 0.0
-    both = np.concatenate(parts)
-    ratio = len(both) * _volume(both) - sum(len(part) * _volume(part) for part in parts)
-    return float(ratio / 2 * len(both) / (len(parts[0]) * len(parts[1])))
+    total = sum(map(len, parts))
+    return float(-0.5 * sum(len(part) * _volume(part) for part in parts if len(part) >= _LEAST_FRAMES) / max(1, total))
 
 
 def _volume(frames: np.ndarray) -> float:

@@ -213,8 +213,10 @@ def _rttm_row(line: str) -> _Row:
         return None
     if len(fields) < _RTTM_FIELDS:
         raise ValueError(f"expected at least {_RTTM_FIELDS} fields of a SPEAKER line, found {len(fields)}")
-    start = _seconds(fields[3])
-    return fields[1], start, start + _seconds(fields[4]), fields[7]
+    start, lasts = _seconds(fields[3]), _seconds(fields[4])
+    if lasts < 0:
+        raise ValueError(f"a turn lasts 0 s or more, found {lasts:g} s; the 5th field is how long, not when it stops")
+    return fields[1], start, start + lasts, fields[7]
 
 
 def _label_row(line: str) -> _Row:
@@ -291,4 +293,5 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}; expected a file of turns") from error
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is no text (byte {error.start} is not UTF-8); expected a file of turns") from error
+        raise DatasetError(f"{path} is no text (byte {error.start} is not UTF-8); expected a file of turns: save it"
+                           " as UTF-8") from error

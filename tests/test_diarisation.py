@@ -72,13 +72,14 @@ def test_a_recording_without_turns_is_missed_and_one_without_truth_left_out() ->
     found = score(TRUTH | recording((0, 60, "a"), name="long"), FOUND | recording((0, 1, "q"), name="new"),
                   collar_seconds=0)
     assert found.recordings["long"].missed_seconds == 60 and "new" not in found.recordings
-    assert found.notes == ("1 recordings have no turns to score and count as missed: long",
-                           "1 recordings are not in the truth and are left out: new")
+    assert found.notes == ("no turns to score, so missed as a whole: long",
+                           "not in the truth, so left out: new")
 
 
 def test_nothing_scored_has_no_rate() -> None:
     found = score(recording((0, 0.4, "a")), recording((5, 6, "x")))
     assert pooled(found.recordings).der is None and pooled(found.recordings).false_alarm_seconds == 1
+    assert "no true speech is scored, so there is no error rate" in found.notes[0]
 
 
 def test_what_cannot_be_scored_is_named() -> None:
@@ -112,4 +113,4 @@ def test_an_empty_answer_misses_everything(tmp_path: Path, capsys: pytest.Captur
     found.write_text("")
     assert main(["evaluate-segments", "--truth", str(truth), "--segments", str(found), "--json"]) == 0
     shown = capsys.readouterr()
-    assert json.loads(shown.out)["der"] == 1 and "count as missed: talk" in shown.err
+    assert json.loads(shown.out)["der"] == 1 and "missed as a whole: talk" in shown.err

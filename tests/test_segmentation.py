@@ -16,6 +16,7 @@ from pipeline.errors import ClipError, StoreError, UsageError
 from pipeline.media import FeatureSequence
 from pipeline.recordings import recordings_in, segment_all
 from pipeline.segmentation import SegmentConfig, rows_of_windows, segment, segment_wave, stored_rows
+from pipeline.speakers import supervectors
 from pipeline.store import FeatureStore
 from pipeline.turns import Turns, read_turns
 from tests.dialogues import dialogue
@@ -67,12 +68,21 @@ def test_short_recordings_pass(seconds: float) -> None:
         found = segment_wave(sound, "talk", speakers=speakers)
         assert all(turn.stop_seconds <= len(sound) / 16_000 for turn in found.turns)
         if speakers and found.turns and len(found.speakers) < speakers:
-            assert "of the 4 speakers were found" in found.notes[0]
+            assert "of the 4 speakers; there is too little" in found.notes[0]
 
 
-def test_windows_are_no_more_than_are_allowed() -> None:
-    sound, turns = dialogue(TWO * 2)
-    found = segment_wave(sound, "talk", speakers=2, config=SegmentConfig(most_windows=30))
+@pytest.mark.parametrize("speakers", [2, None])
+def test_windows_are_no_more_than_are_allowed(speakers: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = []
+
+    def counted(frames: np.ndarray, speech: np.ndarray, windows: np.ndarray) -> np.ndarray:
+        described.append(len(windows))
+        return supervectors(frames, speech, windows)
+
+    monkeypatch.setattr("pipeline.segmentation.supervectors", counted)
+    sound, turns = dialogue(TWO * 3)  # four times as many windows as are allowed, as in an hour by default
+    found = segment_wave(sound, "talk", speakers=speakers, config=SegmentConfig(most_windows=36))
+    assert described[0] <= 72 and len(found.speakers) == 2
     assert (pooled(score({"talk": Turns("talk", turns)}, {"talk": found}).recordings).der or 0) < 0.1
 
 

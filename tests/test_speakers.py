@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.speakers import (
-    best_path, count_groups, group_windows, label_steps, neighbour_graph, resegment, spectrum, speech_frames,
-    speech_windows, standardised, supervectors, voice_distance,
+    best_path, count_groups, group_windows, label_steps, likelihood, neighbour_graph, resegment, spectrum,
+    speech_frames, speech_windows, standardised, supervectors,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -52,7 +52,9 @@ def test_groups_that_are_there_are_counted_and_told_apart() -> None:
     graph = neighbour_graph(ROWS, 0.25)
     np.testing.assert_array_equal(graph, graph.T)
     values, vectors = spectrum(graph, 6)
-    assert count_groups(values, 5) == 3
+    answers = [group_windows(vectors, number) for number in range(1, 6)]
+    likelihoods = np.array([likelihood(ROWS.repeat(20, axis=0), answer.repeat(20)) for answer in answers])
+    assert count_groups(values, likelihoods, 2400, 0.5) == 3
     found = group_windows(vectors, 3)
     assert len({(a, b) for a, b in zip(found.tolist(), TRUE.tolist(), strict=True)}) == 3
 
@@ -102,10 +104,18 @@ def test_equal_windows_have_equal_rows_and_others_do_not() -> None:
     assert np.abs(rows[0] - rows[1]).max() > 0.1
 
 
-def test_voices_that_differ_lie_apart() -> None:
+def test_a_group_of_its_own_is_worth_it_only_where_sounds_differ() -> None:
     near, far = RANDOM.normal(0, 1, (2, 400, 5)), RANDOM.normal(0, 1, (2, 400, 5)) + [[[0]], [[4]]]
-    labels = np.repeat([0, 1], 400)
-    assert voice_distance(near.reshape(-1, 5), labels) < 0.2 < 1 < voice_distance(far.reshape(-1, 5), labels)
-    doubled = voice_distance(np.repeat(far, 2, axis=1).reshape(-1, 5), np.repeat(labels, 2))
-    assert doubled == pytest.approx(voice_distance(far.reshape(-1, 5), labels), rel=0.02)
-    assert voice_distance(far.reshape(-1, 5), np.zeros(800, int)) == 0
+    one, two = np.zeros(800, int), np.repeat([0, 1], 400)
+    gains = [likelihood(frames.reshape(-1, 5), two) - likelihood(frames.reshape(-1, 5), one) for frames in (near, far)]
+    assert 0 <= gains[0] < 0.2 < 0.5 < gains[1]
+    assert likelihood(far.reshape(-1, 5), np.full(800, -1)) == 0
+    unsure, gain = np.array([0.0, 0.2, 0.3, 0.4]), np.array([0, 0.6])
+    assert count_groups(unsure, gain, 5000, 0.2) == 2 and count_groups(unsure, gain, 5000, 0.9) == 1
+    assert count_groups(unsure, gain, 500, 0.5) == 1 and count_groups(unsure, gain, 50_000, 0.5) == 2
+
+
+def test_the_greater_jump_of_eigenvalues_is_where_groups_end() -> None:
+    equal = np.array([0, 0.6, 1.2])
+    assert count_groups(np.array([0, 0.02, 0.5, 0.6]), equal, 5000, 0.6) == 2
+    assert count_groups(np.array([0, 0.02, 0.03, 0.6]), equal, 5000, 0.6) == 3

@@ -46,7 +46,8 @@ def test_lines_of_rttm_that_are_no_turns_are_passed_over(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name, text, message", [
     ("a.rttm", "SPEAKER a 1 nan 2 <NA> <NA> b", "line 1: expected a time in seconds, found 'nan'"),
-    ("a.rttm", "SPEAKER a 1 1 -2 <NA> <NA> b", "starts at 0 s or later, stops after that"),
+    ("a.rttm", "SPEAKER a 1 1 -2 <NA> <NA> b", "a turn lasts 0 s or more, found -2 s"),
+    ("a.rttm", "SPEAKER a 1 -1 2 <NA> <NA> b", "starts at 0 s or later, stops after that"),
     ("a.rttm", "SPEAKER a 1 1 1e9 <NA> <NA> b", "starts at 0 s or later"),
     ("a.rttm", "SPEAKER a 1 1 2", "expected at least 8 fields of a SPEAKER line, found 5"),
     ("a.rttm", "\n<html>", "line 2: expected a line that begins with SPEAKER, found '<html>'"),
@@ -71,7 +72,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot be read"):
         read_turns(tmp_path)
     (tmp_path / "sound.rttm").write_bytes(b"RIFF\xff\xfe\x00")
-    with pytest.raises(DatasetError, match="is no text"):
+    with pytest.raises(DatasetError, match="is no text.*save it as UTF-8"):
         read_turns(tmp_path / "sound.rttm")
     with (tmp_path / "large.rttm").open("wb") as file:
         file.truncate(2 ** 27)
