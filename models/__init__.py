@@ -56,8 +56,8 @@ class Model(nn.Module):
         level: ``"clip"`` answers once for a clip, (B, C); ``"frame"`` for each of its rows, (B, T, C). All features of
             a frame model come with the same T, and row k of each is of the same time.
         context: is :meth:`forward` given a :class:`Context` as its third argument?
-        stackable: can several such networks compute as one under ``torch.func.vmap``? Not with sequences that are packed,
-            with buffers, nor with chance other than that of :class:`models._dropout.Dropout`.
+        stackable: can several such networks compute as one under ``torch.func.vmap``? Not with packed sequences, with
+            buffers, nor with chance other than that of :class:`models._dropout.Dropout`.
         auxiliary_weights: by name the weight in the loss of further answers, which a model in training mode may give
             beside those of a task under ``"TASK/NAME"``.
         preferred_inputs: features that it is given, all of them that are stored, where the user names none; with none

@@ -1,4 +1,4 @@
-"""Dropout that draws its chance 16 bits a unit, from torch's own chance or, for stacked networks, from one generator each.
+"""Dropout that draws 16 bits a unit, from torch's own chance or, for stacked networks, from one generator each.
 
 torch draws a 53-bit number a unit; on a processor that takes longer than the products of a small network.
 """
@@ -38,7 +38,7 @@ class Dropout(nn.Module):
             return values
         if self.chances is None:
             return values * kept(values, self.share)
-        dropped: Tensor = _Stacked.apply(values, self.share, self.chances)
+        dropped: Tensor = _Stacked.apply(values, self.share, self.chances)  # type: ignore[no-untyped-call]
         return dropped
 
 

@@ -43,6 +43,8 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
         float32 (B, D), D the product of the row's shape.
     """
     rows = values.flatten(2)                                                # (B, T, D)
+    if rows.shape[1] == 1:
+        return torch.where(mask, rows.squeeze(1), 0.0)
     total = torch.where(mask.unsqueeze(2), rows, 0.0).sum(1)                # (B, D)
     return total / mask.sum(1, keepdim=True).clamp(min=1)
 

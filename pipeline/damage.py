@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.clip import Clip
-from pipeline.media import SAMPLE_RATE_HZ, FrameFile
+from pipeline.frame_files import FrameFile
+from pipeline.media import SAMPLE_RATE_HZ
 from pipeline.probe import Probe, complaints, first_words
 
 _COUNTS = re.compile(r"Input stream #0:(\d+) \((?:video|audio)\): (\d+) packets read.*?; \d+ frames decoded"

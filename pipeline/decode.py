@@ -21,7 +21,8 @@ import numpy as np
 from pipeline.clip import Clip
 from pipeline.config import setting
 from pipeline.damage import Decoded, damages
-from pipeline.media import SAMPLE_RATE_HZ, FrameBuffer, FrameRequest, Frames, Media
+from pipeline.frame_files import FrameBuffer
+from pipeline.media import SAMPLE_RATE_HZ, FrameRequest, Frames, Media
 from pipeline.pipes import BufferSink, ByteSink, SampleBuffer, run_reading
 from pipeline.probe import (
     MESSAGE_BYTES, PROCESS_BYTES, Probe, child_environment, clip_error, ffmpeg_path, ffmpeg_version, input_options,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -41,3 +43,14 @@ def compute_dtype(choice: DtypeChoice, device: torch.device) -> Literal["float32
     if choice == "auto":
         return "bfloat16" if native_bfloat16(device) else "float32"
     return choice
+
+
+@contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """Let torch use so many threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

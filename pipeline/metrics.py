@@ -1,18 +1,16 @@
 """Scores of predictions.
 
-Classification: accuracy, weighted F1 (MELD's score), macro F1 and UAR (unweighted average recall), by scikit-learn, as
-fractions 0–1; where one class is looked for also average precision (AVA's). Regression: the concordance correlation
-coefficient (Lin 1989), Pearson's r, mean absolute error, root mean squared error. All but average precision are
-functions of sums over clips, which :mod:`pipeline.resampling` redraws.
+Classification: accuracy, weighted F1 (MELD's score), macro F1 and UAR (unweighted average recall), as scikit-learn
+defines them and fractions 0–1; where one class is looked for also average precision (AVA's). Regression: the
+concordance correlation coefficient (Lin 1989), Pearson's r, mean absolute error, root mean squared error. All but
+average precision are functions of sums over clips, which :mod:`pipeline.resampling` redraws.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from pipeline.average_precision import average_precision
 from pipeline.clip import Task
@@ -72,16 +70,9 @@ def score(task: Task, labels: np.ndarray, predictions: np.ndarray,
     looked_for = wanted(task, labels)
     if looked_for is not None and looked_for.any():
         found[AVERAGE_PRECISION] = average_precision(looked_for, certainty(task, predictions, scores))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
-        occurring = np.unique(labels)
-        return {
-            **found,
-            "accuracy": float(accuracy_score(labels, predictions)),
-            "weighted_f1": float(f1_score(labels, predictions, average="weighted", zero_division=0)),
-            "macro_f1": float(f1_score(labels, predictions, average="macro", zero_division=0)),
-            "uar": float(recall_score(labels, predictions, labels=occurring, average="macro", zero_division=0)),
-        }
+    size = max(len(task.classes), int(max(labels.max(), predictions.max())) + 1)
+    table = np.bincount(labels * size + predictions, minlength=size ** 2).reshape(size, size)
+    return {**found, **{name: float(value) for name, value in class_scores(table).items()}}
 
 
 def wanted(task: Task, labels: np.ndarray) -> np.ndarray | None:
@@ -95,7 +86,7 @@ def certainty(task: Task, predictions: np.ndarray, scores: np.ndarray | None) ->
 
 
 def class_scores(tables: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores of confusion tables (..., C true, C predicted), each (...); the same definitions as :func:`score`."""
+    """Scores of confusion tables (..., C true, C predicted), each (...)."""
     hits = np.diagonal(tables, axis1=-2, axis2=-1)                          # (..., C)
     support, predicted = tables.sum(-1), tables.sum(-2)
     f1 = 2 * hits / np.maximum(support + predicted, 1)

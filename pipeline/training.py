@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import with_settings
+from pipeline.devices import torch_threads
 from pipeline.errors import TrainingError, unknown_name
 from pipeline.folds import Folds
 from pipeline.jobs import Job, Material, check_folds, folds_plan, gather, prepare, settle
 from pipeline.joined import open_stores
 from pipeline.results import pool_folds, write_results
 from pipeline.runs import model_class, read_json, write_json
+from pipeline.stacked_training import train_together, why_apart, with_note
 from pipeline.train_config import TrainConfig
-from pipeline.training_loop import Progress, Quiet, torch_threads, train_seed
+from pipeline.training_loop import Progress, Quiet, train_seed
 
 RUNS = Path("runs")
 
@@ -60,7 +62,7 @@ def train(features: Path | Sequence[Path], *, model: str = "intermediate", setti
             config = dataclasses.replace(config, folds=os.path.abspath(config.folds))
         material = gather(stores, model, model_config, config, inputs, tasks)
         return _run_folds(run, material, check_folds(material), progress or Quiet())
-    return _run(prepare(run, stores, model, model_config, config, inputs, tasks), progress or Quiet())
+    return _run(with_note(prepare(run, stores, model, model_config, config, inputs, tasks)), progress or Quiet())
 
 
 def resume(run: Path, *, progress: Progress | None = None) -> Path:
@@ -95,7 +97,7 @@ def resume(run: Path, *, progress: Progress | None = None) -> Path:
         folds = check_folds(material)
         _refuse_changes(run, plan, folds_plan(material, folds))
         return _run_folds(run, material, folds, progress or Quiet())
-    job = prepare(run, *arguments)
+    job = with_note(prepare(run, *arguments))
     _refuse_changes(run, plan, job.plan())
     return _run(job, progress or Quiet())
 
@@ -148,8 +150,11 @@ def _run(job: Job, progress: Progress) -> Path:
     if not job.fold:
         progress.on_start(job.plan())
     with torch_threads(job.config.threads):
-        for seed in job.seeds:
-            train_seed(job, seed, progress)
+        if job.config.together and len(job.seeds) > 1 and not why_apart(job):
+            train_together(job, progress)
+        else:
+            for seed in job.seeds:
+                train_seed(job, seed, progress)
         write_results(job)
     return job.run
 
@@ -162,6 +167,6 @@ def _run_folds(run: Path, material: Material, folds: Folds, progress: Progress) 
     for number, fold in enumerate(folds.folds, 1):
         progress.on_fold(fold.name, number, len(folds.folds))
         if not (run / fold.folder / "metrics.json").exists():
-            _run(settle(run / fold.folder, material, fold.splits, folds, fold.name), progress)
+            _run(with_note(settle(run / fold.folder, material, fold.splits, folds, fold.name)), progress)
     pool_folds(run, material, folds, plan["notes"])
     return run

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ from pipeline.jobs import Job
 from pipeline.metric_losses import MetricLoss, metric_loss
 from pipeline.metrics import LOWER_IS_BETTER, positive_scores, score
 from pipeline.mixup import mix
+from pipeline.optimiser import AdamW, Plateau
 from pipeline.runs import append_history, load_tensors, read_history, save_tensors, write_history
 from pipeline.scoring import decide, in_units, outputs_of
 
@@ -52,55 +52,53 @@ class Quiet:
         pass
 
 
-@contextmanager
-def torch_threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def train_seed(job: Job, seed: int, progress: Progress) -> None:
     """Train one network to its end; an interrupted one goes on after its last whole epoch.
 
     The caller's chance (torch's global generators) is as before when this returns.
     """
-    folder, device = job.run / f"seed{seed}", job.batches.device
+    device = job.batches.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        state = TrainingState.fresh(job, seed)
-        if (folder / "last.pt").exists():
-            state.load(folder / "last.pt")
-        kept = [line for line in read_history(job.run) if line["seed"] != seed or line["epoch"] <= state.epoch]
-        write_history(job.run, kept)
+        state = TrainingState.begin(job, seed)
         if state.finished(job):
             return
-        with SummaryWriter(str(folder), purge_step=state.epoch + 1 if state.epoch else None) as board:
+        with open_board(job, state) as board:
             while not state.finished(job):
                 start = time.perf_counter()
-                train_loss = training_epoch(job, state)
-                dev_loss, scores = _validate(job, state.network)
-                state.epoch += 1
-                first = scores[job.tasks[0].name][job.select_by]
-                rank = (-first if job.select_by in LOWER_IS_BETTER else first, -dev_loss)
-                state.schedule.step(rank[0])
-                line = {"seed": seed, "epoch": state.epoch, "train_loss": train_loss, "dev_loss": dev_loss,
-                        "lr": state.optimiser.param_groups[0]["lr"], "dev": scores}
-                if state.metric is not None:
-                    line["metric_batches"] = {"seen": int(state.metric.num_batches),
-                                              "without_pairs": int(state.metric.num_without)}
-                if rank > state.best:
-                    state.best, state.best_epoch = rank, state.epoch
-                    best = job.checkpoint(state.network, seed=seed, epoch=state.epoch, dev_score=first)
-                    best.save(folder / "best.pt")
+                line = end_epoch(job, state, training_epoch(job, state))
                 line["seconds"] = round(time.perf_counter() - start, 4)
                 append_history(job.run, line)
-                _write_events(board, line)
-                state.save(folder / "last.pt")
+                write_events(board, line)
+                state.save(job.run)
                 progress.on_epoch(seed, state.epoch, job.num_epochs, line)
+
+
+def end_epoch(job: Job, state: TrainingState, train_loss: float) -> dict[str, Any]:
+    """Validate, keep the network if it is the best so far, and see to the learning rate.
+
+    Returns:
+        What ``history.jsonl`` is to say of the epoch, but for its seconds.
+    """
+    dev_loss, scores = _validate(job, state.network)
+    state.epoch += 1
+    first = scores[job.tasks[0].name][job.select_by]
+    rank = (-first if job.select_by in LOWER_IS_BETTER else first, -dev_loss)
+    state.schedule.step(rank[0])
+    line = {"seed": state.seed, "epoch": state.epoch, "train_loss": train_loss, "dev_loss": dev_loss,
+            "lr": state.schedule.lr, "dev": scores}
+    if state.metric is not None:
+        line["metric_batches"] = {"seen": int(state.metric.num_batches),
+                                  "without_pairs": int(state.metric.num_without)}
+    if rank > state.best:
+        state.best, state.best_epoch = rank, state.epoch
+        best = job.checkpoint(state.network, seed=state.seed, epoch=state.epoch, dev_score=first)
+        best.save(job.run / f"seed{state.seed}" / "best.pt")
+    return line
+
+
+def open_board(job: Job, state: TrainingState) -> SummaryWriter:
+    """What TensorBoard reads of one network; events after its last whole epoch no longer count."""
+    return SummaryWriter(str(job.run / f"seed{state.seed}"), purge_step=state.epoch + 1 if state.epoch else None)
 
 
 @dataclasses.dataclass
@@ -108,22 +106,42 @@ class TrainingState:
     """All that changes while one network trains; ``last.pt`` holds it between epochs.
 
     Args:
-        network, optimiser, schedule: what learns.
+        seed: whose.
+        network: what learns.
+        optimiser, schedule: by which steps.
         shuffle: chance of the clips' order; that of dropout is torch's own.
         epoch: epochs done.
         best: dev score (higher is better) and negative dev loss of the best epoch.
         best_epoch: which that was.
         metric: the loss on distances, with what it learns; None for none.
+        metric_optimiser: by which it learns.
     """
 
+    seed: int
     network: Model
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.ReduceLROnPlateau
+    optimiser: AdamW
+    schedule: Plateau
     shuffle: torch.Generator
     epoch: int = 0
     best: tuple[float, float] = (-math.inf, -math.inf)
     best_epoch: int = 0
     metric: MetricLoss | None = None
+    metric_optimiser: AdamW | None = None
+
+    @classmethod
+    def begin(cls, job: Job, seed: int) -> TrainingState:
+        """Where training starts or goes on; torch's chance and ``history.jsonl`` are put as they were then.
+
+        Raises:
+            TrainingError: ``last.pt`` is damaged.
+        """
+        torch.manual_seed(seed)
+        state = cls.fresh(job, seed)
+        if (job.run / f"seed{seed}" / "last.pt").exists():
+            state.load(job.run / f"seed{seed}" / "last.pt")
+        kept = [line for line in read_history(job.run) if line["seed"] != seed or line["epoch"] <= state.epoch]
+        write_history(job.run, kept)
+        return state
 
     @classmethod
     def fresh(cls, job: Job, seed: int) -> TrainingState:
@@ -134,46 +152,51 @@ class TrainingState:
         if job.config.normalise == "train":
             network.use_units(job.scaler.state())
         network = network.to(job.batches.device)
-        optimiser = torch.optim.AdamW(network.parameters(), lr=job.config.lr, weight_decay=job.config.weight_decay,
-                                      fused=True)
         metric = metric_loss(job.config.metric_loss, job.tasks[0], network.embedding_width)
-        if metric is not None and list(metric.to(job.batches.device).parameters()):
-            optimiser.add_param_group({"params": list(metric.parameters()), "weight_decay": 0.0})
-        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, mode="max", factor=0.5,
-                                                              patience=job.config.plateau)
-        return cls(network, optimiser, schedule, torch.Generator().manual_seed(seed), metric=metric)
+        centres = None if metric is None else AdamW(metric.to(job.batches.device).parameters(), weight_decay=0.0)
+        return cls(seed, network, AdamW(network.parameters(), job.config.weight_decay),
+                   Plateau(job.config.lr, job.config.plateau), torch.Generator().manual_seed(seed), metric=metric,
+                   metric_optimiser=centres)
 
     def finished(self, job: Job) -> bool:
         """Are all epochs done, or has the dev score not risen for as long as patience allows?"""
         return self.epoch >= job.num_epochs or self.epoch - self.best_epoch >= job.config.patience
 
-    def save(self, path: Path) -> None:
+    def save(self, run: Path) -> None:
         """Write everything, whole."""
         gpu = [torch.cuda.get_rng_state(p.device) for p in list(self.network.parameters())[:1] if p.is_cuda]
-        save_tensors(path, {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(),
-                            "schedule": self.schedule.state_dict(), "shuffle": self.shuffle.get_state(),
-                            "chance": torch.get_rng_state(), "gpu_chance": gpu, "epoch": self.epoch,
-                            "best": list(self.best), "best_epoch": self.best_epoch,
-                            "metric": None if self.metric is None else self.metric.state_dict()})
+        save_tensors(run / f"seed{self.seed}" / "last.pt", {
+            "network": self.network.state_dict(), "optimiser": self.optimiser.state(),
+            "schedule": self.schedule.state(), "shuffle": self.shuffle.get_state(), "chance": torch.get_rng_state(),
+            "gpu_chance": gpu, "epoch": self.epoch, "best": list(self.best), "best_epoch": self.best_epoch,
+            "metric": None if self.metric is None else self.metric.state_dict(),
+            "metric_optimiser": None if self.metric_optimiser is None else self.metric_optimiser.state()})
 
     def load(self, path: Path) -> None:
         """Put everything back as it was.
 
         Raises:
-            TrainingError: the file is damaged.
+            TrainingError: the file is damaged, or of another network or version.
         """
-        values = load_tensors(path)
+        try:
+            self._take(load_tensors(path))
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise TrainingError(f"{path} does not fit the run ({type(error).__name__}); expected what this version"
+                                " wrote: remove it, and this seed begins anew") from error
+
+    def _take(self, values: Mapping[str, Any]) -> None:
         self.network.load_state_dict(values["network"])
-        self.optimiser.load_state_dict(values["optimiser"])
-        self.schedule.load_state_dict(values["schedule"])
+        self.optimiser.load(values["optimiser"])
+        self.schedule.load(values["schedule"])
         self.shuffle.set_state(values["shuffle"])
         torch.set_rng_state(values["chance"])
         for state in values["gpu_chance"]:
             torch.cuda.set_rng_state(state, next(self.network.parameters()).device)
         self.epoch, self.best_epoch = values["epoch"], values["best_epoch"]
         self.best = (values["best"][0], values["best"][1])
-        if self.metric is not None:
+        if self.metric is not None and self.metric_optimiser is not None:
             self.metric.load_state_dict(values["metric"])
+            self.metric_optimiser.load(values["metric_optimiser"])
 
 
 def training_epoch(job: Job, state: TrainingState) -> float:
@@ -189,11 +212,19 @@ def training_epoch(job: Job, state: TrainingState) -> float:
         losses.append(training_step(job, state, batch))
         if job.config.smoke:
             break
-    mean = float(torch.stack(losses).mean())
-    if not math.isfinite(mean):
-        raise TrainingError(f"the loss is {mean} after epoch {state.epoch + 1}; lower the learning rate:"
+    return finite(float(torch.stack(losses).mean()), job, state)
+
+
+def finite(loss: float, job: Job, state: TrainingState) -> float:
+    """The mean loss of an epoch.
+
+    Raises:
+        TrainingError: it is no longer a number.
+    """
+    if not math.isfinite(loss):
+        raise TrainingError(f"the loss is {loss} after epoch {state.epoch + 1}; lower the learning rate:"
                             f" --set lr={job.config.lr / 10:g}")
-    return mean
+    return loss
 
 
 def training_step(job: Job, state: TrainingState, batch: Batch) -> Tensor:
@@ -202,20 +233,21 @@ def training_step(job: Job, state: TrainingState, batch: Batch) -> Tensor:
     batch = mixture.batch
     embedding = None if state.metric is None else state.network.embed(batch.features, batch.mask)
     outputs = batch.answers(state.network) if embedding is None else state.network.decide(embedding)
-    loss = _summed(job, state.network, outputs, batch.labels)
+    loss = summed_losses(job, state.network, outputs, batch.labels)
     if mixture.share < 1:
-        others = _summed(job, state.network, outputs, mixture.others)
+        others = summed_losses(job, state.network, outputs, mixture.others)
         loss = mixture.share * loss + (1 - mixture.share) * others
     if state.metric is not None and embedding is not None:
         loss = loss + job.config.metric_weight * state.metric(embedding, batch.labels[job.tasks[0].name])
-    state.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), job.config.gradient_clip)
-    state.optimiser.step()
+    state.optimiser.step(state.schedule.lr, job.config.gradient_clip)
+    if state.metric_optimiser is not None:
+        state.metric_optimiser.step(state.schedule.lr)
     return loss.detach()
 
 
-def _summed(job: Job, network: Model, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+def summed_losses(job: Job, network: Model, outputs: Mapping[str, Tensor],
+                  labels: Mapping[str, Tensor]) -> Tensor:
     """Sum of the losses of all answers."""
     return torch.stack([_task_weight(network, name) * job.losses[name.split("/")[0]](
         values, labels[name.split("/")[0]]) for name, values in outputs.items()]).sum()
@@ -240,7 +272,7 @@ def _validate(job: Job, network: Model) -> tuple[float, dict[str, dict[str, floa
     return total, scores
 
 
-def _write_events(board: SummaryWriter, line: Mapping[str, Any]) -> None:
+def write_events(board: SummaryWriter, line: Mapping[str, Any]) -> None:
     """One epoch for TensorBoard."""
     for name in ("train_loss", "dev_loss", "lr"):
         board.add_scalar(name, line[name], line["epoch"])

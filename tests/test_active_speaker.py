@@ -16,7 +16,7 @@ from tests.speaker_runs import SETTINGS, VERSIONS, make_speaker_run
 from pipeline.active_speaker import SpeakerRun, score_tracks, spans_of
 from pipeline.errors import TrainingError, UsageError
 from pipeline.media import FeatureSequence
-from pipeline.training_loop import torch_threads
+from pipeline.devices import torch_threads
 
 RECIPES = {name: {"version": VERSIONS[name], "settings": {**settings, "clips": "videos"}}
            for name, settings in SETTINGS.items()}

@@ -17,8 +17,8 @@ SOURCES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 # Each module imports only from rows above its own, or from its own row. A name stands for all that lies in it.
 ORDER = (
     ("errors", "windows", "figures", "packets", "r3d101", "attention_plots", "latex", "optimiser", "alignment"),
-    ("config", "clip", "plugins", "devices", "media", "fetching", "unpacking", "checkpoints", "emotions", "turns",
-     "speaker_rows", "speaker_tables", "subtitles", "utterances", "word_times"),
+    ("config", "clip", "plugins", "devices", "frame_files", "media", "fetching", "unpacking", "checkpoints",
+     "emotions", "turns", "speaker_rows", "speaker_tables", "subtitles", "utterances", "word_times"),
     ("spectrogram", "frame_spectra", "voice", "framing", "prosody", "formants", "descriptors", "functionals",
      "average_precision", "metrics", "resampling", "losses", "metric_losses", "faces", "pipes", "speakers",
      "diarisation", "timeline_plots", "ablation_plots"),

@@ -17,7 +17,8 @@ from pipeline.decode import (
     view_box,
 )
 from pipeline.errors import ClipError, PipelineError
-from pipeline.media import FrameBuffer, FrameFile, FrameRequest, Media
+from pipeline.frame_files import FrameBuffer, FrameFile
+from pipeline.media import FrameRequest, Media
 from pipeline.windows import Snippets
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"

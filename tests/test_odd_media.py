@@ -16,7 +16,8 @@ import pytest
 from pipeline.clip import Clip
 from pipeline.decode import DecodeLimits, read_media
 from pipeline.errors import ClipError
-from pipeline.media import FrameBuffer, FrameFile, FrameRequest, Frames
+from pipeline.frame_files import FrameBuffer, FrameFile
+from pipeline.media import FrameRequest, Frames
 from tests.makers import make_video
 from tests.odd_media import digests, extract_files, outcomes
 

@@ -15,7 +15,7 @@ from pipeline.cli import main
 from pipeline.errors import TrainingError, UsageError, WeightsError
 from pipeline.published_speakers import import_speaker
 from pipeline.runs import Checkpoint, read_json
-from pipeline.training_loop import torch_threads
+from pipeline.devices import torch_threads
 
 BATCH_STATISTICS = ("weight", "bias", "running_mean", "running_var")
 

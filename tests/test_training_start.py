@@ -15,7 +15,8 @@ from pipeline.jobs import prepare
 from pipeline.runs import Checkpoint, model_class, read_json
 from pipeline.train_config import TrainConfig
 from pipeline.training import train
-from pipeline.training_loop import TrainingState, torch_threads
+from pipeline.devices import torch_threads
+from pipeline.training_loop import TrainingState
 
 SHORT = TrainConfig(epochs=1, device="cpu", baselines=False, batch_size=4)
 

@@ -26,8 +26,8 @@ def subset_lists(stems: Sequence[str], subset: str) -> Lists:
     """Utterances of a published subset.
 
     The dialogues' names are sorted as text, shuffled with seed 0, and the first 80 sorted again; a subset takes the
-    first of these and cuts them by dialogue, 8 : 1 : 1. So the small one lies in the medium and that in the large one,
-    while the cuts differ: what is dev in one may be train in another.
+    first of these and cuts them by dialogue, 8 : 1 : 1. So each lies wholly in the train split of the next larger one:
+    never learn from a larger one what is tested on a smaller.
 
     Args:
         stems: ``"dia0_utt3"``, all of MELD's train, in its order.

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pipeline.clip import Clip, Corpus, Task
-from pipeline.datasets import Dataset, PublishedSplit, RecordedSpan
-from pipeline.datasets._table import Row, Table, parse_table, read_bytes
-from pipeline.errors import DatasetError, unknown_name
+from pipeline.clip import Clip, Corpus
+from pipeline.config import setting
+from pipeline.datasets import PublishedSplit, RecordedSpan
+from pipeline.datasets._media import counted
+from pipeline.datasets._meld_fair import Stretch, one_stretch, read_times
+from pipeline.datasets._meld_files import CORPUS
+from pipeline.datasets._meld_files import EMOTIONS as EMOTIONS
+from pipeline.datasets._meld_files import SENTIMENTS as SENTIMENTS
+from pipeline.datasets._meld_files import VIDEO_FOLDERS as VIDEO_FOLDERS
+from pipeline.datasets._meld_files import MeldFiles, by_stem, meld_clip
+from pipeline.datasets._meld_lists import Lists, Subset, read_list, subset_lists
+from pipeline.datasets._meld_rows import seconds
+from pipeline.datasets._table import Row, Table
+from pipeline.errors import DatasetError
 
-EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
-SENTIMENTS = ("neutral", "positive", "negative")
 ANNOTATIONS = MappingProxyType({
     "train": "train_sent_emo.csv", "dev": "dev_sent_emo.csv", "test": "test_sent_emo.csv",
 })
-VIDEO_FOLDERS = MappingProxyType({
-    "train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test",
-})
 _TIME_COLUMNS = ("StartTime", "EndTime")
-COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
 
 # What is wrong with the published files, by clip id. The reader gives every annotated clip all the same: decoding finds
 # what is bad in the copy at hand and records it. Durations are those of the files; the utterances last seconds.
@@ -52,24 +55,39 @@ PUBLISHED: Mapping[str, PublishedSplit] = MappingProxyType({
         "emotion": dict(zip(EMOTIONS, (1256, 281, 50, 208, 402, 68, 345))),
         "sentiment": dict(zip(SENTIMENTS, (1256, 521, 833)))}),
 })
-
-# Older copies of the CSVs hold CP1252's quotes and dashes: as single bytes or, converted as if they were Latin-1, as
-# the control characters U+0080–U+009F. CP1252 is Latin-1 but for these; five of them it leaves undefined.
-_CP1252 = {code: bytes([code]).decode("cp1252") for code in range(0x80, 0xA0)
-           if code not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
-_TIME = re.compile(r"(\d+):(\d{1,2}):(\d{1,2})(?:[,.](\d{1,6}))?", re.ASCII)
-_ID = re.compile(r"\d+", re.ASCII)
-_MANY = 8
+# Utterances of the published subsets.
+_SUBSET_SIZES = MappingProxyType({"large": (584, 97, 108), "medium": (297, 47, 31), "small": (173, 14, 17)})
 
 
-class Meld(Dataset):
-    """Reads the official files wherever unpacking put them.
+class Meld(MeldFiles):
+    """Reads the official files wherever unpacking put them, whole or as a published subset of the train split.
 
     The CSVs and the video folders may lie in the root, in ``train/``, ``dev/`` and ``test/``, or in a folder
     ``MELD.Raw`` below it. A split without a video folder gives clips of text alone.
+
+    A subset or a list is a corpus of its own, ``meld-small`` or ``meld-NAME``, as its splits are not the official ones:
+    ``dev/dia0_utt0`` may be another clip in it.
     """
 
+    @dataclass(frozen=True)
+    class Config(MeldFiles.Config):
+        """Which clips are read, and where in the videos they lie; see ``Dataset.Config`` for the rest."""
+
+        subset: Subset = setting("none", "a published subset of train with splits of its own: large, medium, small")
+        list: Path | None = setting(None, 'a list of clips of train in the published form of the subsets: {"train":'
+                                          ' ["dia0_utt0.mp4", …], "dev": […], "test": […]}')
+        times: Path | None = setting(None, "MELD-FAIR's MELD_video_realignment_timestamps.csv: where in the videos the"
+                                           " utterances really are said; without it each is its whole video")
+
+        def __post_init__(self) -> None:
+            if self.subset != "none" and self.list is not None:
+                raise ValueError(f"subset={self.subset} and list={self.list} both say which clips; leave one out")
+
+    config: Config
     default_root: ClassVar[Path] = Path("data/MELD.Raw")
+    annotations: ClassVar[Mapping[str, str]] = ANNOTATIONS
+    video_folders: ClassVar[Mapping[str, str]] = VIDEO_FOLDERS
+    columns: ClassVar[tuple[str, ...]] = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
     known_defects: ClassVar[Mapping[str, str]] = KNOWN_DEFECTS
     known_leaks: ClassVar[str] = "the official splits are disjoint by dialogue only, not by episode, speaker or text"
     published: ClassVar[Mapping[str, PublishedSplit]] = PUBLISHED
@@ -77,52 +95,124 @@ class Meld(Dataset):
         "get MELD.Raw.tar.gz by the links at https://affective-meld.github.io, or the CSVs alone from data/MELD in"
         " https://github.com/declare-lab/MELD")
 
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        if self._part:  # what was published of the official splits is not true of others that have their names
+            sizes = _SUBSET_SIZES.get(self.config.subset, ())
+            self.published = {  # type: ignore[misc]
+                split: PublishedSplit(size) for split, size in zip(ANNOTATIONS, sizes)}
+
+    @property
+    def _part(self) -> str:
+        """Name of the subset or list; "" for all of MELD."""
+        if self.config.list is not None:
+            return str(self.config.list.stem.removeprefix("dataset-"))
+        return "" if self.config.subset == "none" else str(self.config.subset)
+
     @property
     def corpus(self) -> Corpus:
         """Tasks in the official order of their classes."""
-        return Corpus(
-            name="meld", tasks=(Task("emotion", EMOTIONS), Task("sentiment", SENTIMENTS)),
-            licence="GPL-3.0 (annotations); the clips are from the television series Friends",
-            terms_url="https://github.com/declare-lab/MELD", redistribute="no",
-            citation="S. Poria, D. Hazarika, N. Majumder, G. Naik, E. Cambria, R. Mihalcea: MELD: A Multimodal"
-                     " Multi-Party Dataset for Emotion Recognition in Conversations. ACL 2019.")
+        return replace(CORPUS, name=f"meld-{self._part}") if self._part else CORPUS
 
     def clips(self) -> Iterator[Clip]:
-        """Clips of train, dev and test, each in its CSV's order.
+        """Clips of train, dev and test, each in its CSV's order, or in that of the list.
 
         ``clip_id`` is ``"<split>/diaX_uttY"``: stems repeat across splits, and so do dialogue ids. A clip whose video
         is missing keeps the path where it should be, unless its split has no video folder at all.
 
         Raises:
             UsageError: the settings name a split that MELD does not have.
-            DatasetError: the root, a CSV or a column is missing, or a row does not make sense.
+            DatasetError: the root, a CSV or a column is missing, or a row does not make sense; a list names a clip that
+                train does not have.
         """
         self.notes.clear()
-        tables = {split: self._table(split) for split in self._splits()}
-        for split, table in tables.items():
-            rows = _by_stem(table)
-            folder = self._find(split, VIDEO_FOLDERS[split])
-            self._note_videos(split, rows, folder)
-            for stem, row in rows.items():
-                yield _clip(split, stem, row, table, folder)
+        splits = self._splits()
+        if not self._part:
+            tables = {split: self._table(split) for split in splits}
+            for split, table in tables.items():
+                yield from self._official(split, table).values()
+            return
+        official = self._official("train", self._table("train"))
+        for split, stems in self.lists(tuple(official)).items():
+            if unknown := [stem for stem in stems if stem not in official]:
+                raise DatasetError(f"{self.config.list} names {unknown[0]} in {split}; expected clips of MELD's train"
+                                   " split, which has none of that name")
+            if split in splits:
+                yield from (replace(official[stem], clip_id=f"{split}/{stem}", split=split) for stem in stems)
+
+    def lists(self, stems: tuple[str, ...]) -> Lists:
+        """Stems of the subset or list by split.
+
+        Args:
+            stems: all of train, in its order.
+
+        Raises:
+            DatasetError: the list cannot be read, or these are not MELD's.
+        """
+        return read_list(self.config.list) if self.config.list is not None else subset_lists(stems, self.config.subset)
+
+    def train_stems(self) -> tuple[str, ...]:
+        """``"dia0_utt3"`` of all clips of the official train split, in its order.
+
+        Raises:
+            DatasetError: as :meth:`clips`.
+        """
+        return tuple(by_stem(self._table("train"), "Dialogue_ID", "Utterance_ID"))
+
+    def _official(self, split: str, table: Table) -> dict[str, Clip]:
+        """Clips of an official split by stem."""
+        rows, folder = by_stem(table, "Dialogue_ID", "Utterance_ID"), self._videos(split)
+        self._note_missing(split, {f"{split}/{stem}": stem for stem in rows}, folder)
+        clips = {}
+        for stem, row in rows.items():
+            for column in _TIME_COLUMNS:
+                if column in row.cells:
+                    seconds(table, row, column)
+            dialogue = f"{split}/{stem.partition('_')[0]}"
+            clips[stem] = meld_clip(
+                f"{split}/{stem}", row, table, speaker=self._name(row), dialogue=dialogue, group=dialogue,
+                source=None if folder is None else folder / f"{stem}.mp4")
+        if self.config.times is None or folder is None:
+            return clips
+        return self._realigned(split, clips, folder, self.config.times)
+
+    def _realigned(self, split: str, clips: dict[str, Clip], folder: Path, path: Path) -> dict[str, Clip]:
+        """The clips where MELD-FAIR finds them; those that it leaves out stay as they were cut."""
+        times, order = read_times(path), sorted(clips.values(), key=lambda clip: clip.turn)
+        found: dict[str, tuple[Stretch, float]] = {}
+        places: dict[str, int] = {}
+        for clip in order:
+            place = places[clip.dialogue] = places.get(clip.dialogue, -1) + 1
+            if stretches := times.get((split, int(clip.dialogue.partition("dia")[2]), place)):
+                found[clip.clip_id.partition("/")[2]] = one_stretch(stretches)
+        if not found:
+            raise DatasetError(f"{path} has none of the clips of {split}; expected MELD-FAIR's times")
+        left = [seconds for _, seconds in found.values() if seconds]
+        self.notes.append(f"{split}: {counted(len(found), 'clip')} by MELD-FAIR's times,"
+                          f" {counted(len(clips) - len(found), 'clip')} that it leaves out as published;"
+                          f" {counted(len(left), 'clip')} lie in several videos, of which {sum(left):.0f} s in others"
+                          " than the main one are left out")
+        return {stem: clip if stem not in found else replace(
+            clip, source=folder / f"{found[stem][0].stem}.mp4", start_seconds=found[stem][0].start_seconds,
+            stop_seconds=found[stem][0].stop_seconds) for stem, clip in clips.items()}
 
     def media_folders(self) -> Mapping[str, Path]:
-        """The video folders of the splits asked for, as far as they are there."""
-        found = {split: self._find(split, VIDEO_FOLDERS[split]) for split in self._splits()}
+        """The video folders of the splits asked for, as far as they are there; none for a part of a split."""
+        found = {} if self._part else {split: self._videos(split) for split in self._splits()}
         return {split: folder for split, folder in found.items() if folder is not None}
 
     def recorded_spans(self) -> Mapping[str, RecordedSpan]:
-        """Times in the episode, for copies of the CSVs that have the columns.
+        """Times in the episode, for copies of the CSVs that have the columns; none for parts and realigned clips.
 
         Raises:
             DatasetError: as :meth:`clips`.
         """
         found = {}
-        for split in self._splits():
+        for split in () if self._part or self.config.times is not None else self._splits():
             table = self._table(split)
             if {"Season", "Episode", *_TIME_COLUMNS} <= set(table.columns):
-                for stem, row in _by_stem(table).items():
-                    start, stop = (_seconds(table, row, column) for column in _TIME_COLUMNS)
+                for stem, row in by_stem(table, "Dialogue_ID", "Utterance_ID").items():
+                    start, stop = (seconds(table, row, column) for column in _TIME_COLUMNS)
                     found[f"{split}/{stem}"] = RecordedSpan(self._recording(split, row), start, stop)
         return found
 
@@ -130,150 +220,8 @@ class Meld(Dataset):
         """The episode that a row's times are counted in; splits share episodes."""
         return f"season {row.cells['Season'].strip()}, episode {row.cells['Episode'].strip()}"
 
-    def _splits(self) -> tuple[str, ...]:
-        for name in self.config.splits:
-            if name not in ANNOTATIONS:
-                raise unknown_name(f"split of {self.corpus.name}", name, ANNOTATIONS)
-        return tuple(name for name in ANNOTATIONS if name in self.config.splits or not self.config.splits)
-
-    def _find(self, split: str, name: str) -> Path | None:
-        """A file or folder at the first of the places where unpacking leaves it."""
-        for base in (self.root, self.root / "MELD.Raw", self.root / "MELD-RAW" / "MELD.Raw"):
-            for place in (base, base / split, base / split / split):
-                if (place / name).exists():
-                    return place / name
-        return None
-
-    def _table(self, split: str) -> Table:
-        name = self.corpus.name
-        if not self.root.is_dir():
-            raise DatasetError(f"no folder {self.root}; expected the dataset {name} there: {self.where_to_get}; then"
-                               " put it there or name its folder with --root")
-        path = self._find(split, ANNOTATIONS[split])
-        if path is None:
-            others = ",".join(other for other in self._splits() if self._find(other, ANNOTATIONS[other]) is not None)
-            leave = f", or leave {split} out with --splits {others}" if others else ""
-            raise DatasetError(f"no {ANNOTATIONS[split]} in {self.root}, in {split}/ or in MELD.Raw/ below it:"
-                               f" {self.where_to_get}{leave}")
-        text, repaired = decode_text(read_bytes(path))
-        note = f"{path.name}: text in CP1252 was mended, {repaired} characters"
-        if repaired and note not in self.notes:
-            self.notes.append(note)
-        table = parse_table(text, path)
+    def _check_columns(self, table: Table) -> None:
         if "Old_Dialogue_ID" in table.columns:
-            raise DatasetError(f"{path} is of MELD-Dyadic (it has a column 'Old_Dialogue_ID'), whose ids are not those"
-                               f" of the videos; expected MELD's own file: {self.where_to_get}")
-        table.require(COLUMNS)
-        return table
-
-    def _note_videos(self, split: str, rows: Mapping[str, Row], folder: Path | None) -> None:
-        if folder is None:
-            self.notes.append(f"{split}: no folder {VIDEO_FOLDERS[split]}, so its {len(rows)} clips have text alone")
-            return
-        with os.scandir(folder) as entries:
-            found = {entry.name.removesuffix(".mp4") for entry in entries
-                     if entry.name.endswith(".mp4") and not entry.name.startswith("._")}
-        extra = sorted(found - rows.keys(), key=_natural)
-        if extra:
-            self.notes.append(f"{folder.name} holds {_counted(extra, 'video')} without annotation: {_listed(extra)}")
-        missing = [f"{split}/{stem}" for stem in rows if stem not in found]
-        if missing:
-            verb = "has" if len(missing) == 1 else "have"
-            self.notes.append(f"{split}: {_counted(missing, 'clip')} {verb} no video: {_listed(missing)}")
-        for stem in rows:
-            defect = self.known_defects.get(f"{split}/{stem}")
-            if defect and stem in found:
-                self.notes.append(f"{split}/{stem} is known to be bad: {defect}")
-
-
-def decode_text(content: bytes) -> tuple[str, int]:
-    """Text of a MELD CSV: UTF-8, else CP1252, with CP1252's quotes restored where a conversion lost them.
-
-    Returns:
-        The text without a byte order mark, and how many characters were mended.
-
-    >>> decode_text("it’s".encode()), decode_text(b"it\\x92s"), decode_text("it\\x92s".encode())
-    (('it’s', 0), ('it’s', 1), ('it’s', 1))
-    """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    mended = text.translate(_CP1252)
-    return mended, sum(before != after for before, after in zip(text, mended)) if mended != text else 0
-
-
-def parse_time(text: str) -> float:
-    """Seconds of a time in an episode; hours and others may be un-padded.
-
-    >>> parse_time("0:16:16,059"), parse_time("00:16:16,059")
-    (976.059, 976.059)
-
-    Raises:
-        ValueError: the text is not of the form ``h:mm:ss,ms``.
-    """
-    match = _TIME.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not a time; expected h:mm:ss,ms")
-    hours, minutes, seconds, fraction = match.groups()
-    return int(hours) * 3600 + int(minutes) * 60 + float(f"{seconds}.{fraction or 0}")
-
-
-def _by_stem(table: Table) -> dict[str, Row]:
-    found: dict[str, Row] = {}
-    for row in table.rows:
-        stem = f"dia{_whole(table, row, 'Dialogue_ID')}_utt{_whole(table, row, 'Utterance_ID')}"
-        if stem in found:
-            raise DatasetError(f"{table.path}: rows {found[stem].number} and {row.number} are both {stem}; expected"
-                               " each utterance once")
-        found[stem] = row
-    return found
-
-
-def _clip(split: str, stem: str, row: Row, table: Table, folder: Path | None) -> Clip:
-    for column in _TIME_COLUMNS:
-        if column in row.cells:
-            _seconds(table, row, column)
-    dialogue = f"{split}/dia{_whole(table, row, 'Dialogue_ID')}"
-    return Clip(
-        f"{split}/{stem}", source=None if folder is None else folder / f"{stem}.mp4", text=row.cells["Utterance"],
-        speaker=row.cells["Speaker"].strip(), dialogue=dialogue, turn=_whole(table, row, "Utterance_ID"), split=split,
-        group=dialogue, labels={"emotion": _class(table, row, "Emotion", EMOTIONS),
-                                "sentiment": _class(table, row, "Sentiment", SENTIMENTS)})
-
-
-def _seconds(table: Table, row: Row, column: str) -> float:
-    try:
-        return parse_time(row.cells[column])
-    except ValueError as error:
-        raise DatasetError(f"{table.path}, row {row.number}: {column} {error}") from error
-
-
-def _whole(table: Table, row: Row, column: str) -> int:
-    text = row.cells[column].strip()
-    if not _ID.fullmatch(text):
-        raise DatasetError(f"{table.path}, row {row.number}: {column} is {row.cells[column]!r}; expected a whole"
-                           " number")
-    return int(text)
-
-
-def _class(table: Table, row: Row, column: str, classes: Sequence[str]) -> str:
-    name = row.cells[column].strip().lower()
-    if name not in classes:
-        raise DatasetError(f"{table.path}, row {row.number}: {column} is {row.cells[column]!r}; expected one of"
-                           f" {', '.join(classes)}")
-    return name
-
-
-def _counted(things: Sequence[str], noun: str) -> str:
-    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _MANY
-    return ", ".join(names[:_MANY]) + (f" and {rest:,} more" if rest > 0 else "")
-
-
-def _natural(stem: str) -> list[tuple[int, str]]:
-    """Order in which ``dia9`` stands before ``dia10``."""
-    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", stem)]
+            raise DatasetError(f"{table.path} is of MELD-Dyadic (it has a column 'Old_Dialogue_ID'), whose ids are not"
+                               f" those of the videos; expected MELD's own file: {self.where_to_get}; or read it with"
+                               " --dataset meld_dyadic")

@@ -1,11 +1,10 @@
-"""Last hidden states of a BERT-class encoder: one row a word piece; special tokens are kept apart."""
+"""Hidden states of a BERT-class encoder: one row a word piece, read alone or within the dialogue."""
 
 from __future__ import annotations
 
 import json
 import pickle
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ import torch
 
 from pipeline.config import digest, setting
 from pipeline.devices import DtypeChoice
-from pipeline.errors import WeightsError
+from pipeline.errors import UsageError, WeightsError
 from pipeline.extractors import Extractor
 from pipeline.hub import HubFile, HubModel, keep_hub_offline, weight_files
-from pipeline.media import FeatureSequence, Media, Needs
+from pipeline.media import FeatureSequence, Media, Needs, Spoken
 from pipeline.networks import RANDOM_SEED
+from pipeline.utterances import Frame, HashedWords, Pieces, Speakers, read_utterance, readable
 from pipeline.weights import WeightsRecord, check_published, file_digest, random_record, seeded
 
 BUCKETS = (16, 32, 64, 128, 256, 512)  # padded lengths: one shape each, so that the bytes never depend on the batch
@@ -30,6 +30,8 @@ ROWS_PER_BATCH = 8  # likewise fixed; a batch that is not full is filled up with
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "spiece.model")
 NAMES_ONLY = ("_name_or_path", "transformers_version")
 WIDTH_NAMES = ("hidden_size", "dim", "d_model")  # BERT's name and those of DistilBERT and of some others
+DEPTH_NAMES = ("num_hidden_layers", "n_layers", "num_layers")  # likewise
+MOST_NEIGHBOURS = 64  # far more than fit into any encoder's places
 DEFAULT_NAMES = ("bert-base-uncased", "google-bert/bert-base-uncased")  # one model, of which both are names
 DEFAULT_REVISION = "86b5e0934494bd15c9632b12f734a8a67f723594"
 DEFAULT_FILES = (
@@ -46,7 +48,8 @@ class TextBert(Extractor):
 
     ``rows=tokens`` gives the word pieces without special tokens, so that an average over rows is one over words;
     ``rows=cls`` gives the first special token alone; ``rows=mean`` the average. Store two side by side with
-    ``--extractors text_bert,text_bert@cls --set text_bert@cls.rows=cls``.
+    ``--extractors text_bert,text_bert@cls --set text_bert@cls.rows=cls``. ``before``, ``after`` and ``speakers`` let
+    the encoder read the dialogue around the utterance, whose words alone give rows; never another dialogue or split.
     """
 
     modality = "text"
@@ -56,18 +59,33 @@ class TextBert(Extractor):
         model: str = setting("bert-base-uncased", "name on the Hugging Face hub, or a folder with config and weights")
         weights: str = setting("pretrained", "pretrained, or random (no download; words hashed to ids); a folder"
                                              " that holds the model's folder")
-        layers: Literal["last", "last_four"] = setting("last", "hidden states of the last layer, or the mean of four")
+        layers: str = setting("last", "hidden states: last, last_four (their mean), all (a row is (layers, units), to"
+                                      " be mixed in training), or numbers as 6 or 4,8; 0 lies below the first layer")
         rows: Literal["tokens", "cls", "mean"] = setting("tokens", "a row a word piece, the first special token, mean")
         max_tokens: int = setting(512, "longer texts are cut here, special tokens included")
+        before: int = setting(0, "earlier utterances of the dialogue that are read with this one; rows are of this one")
+        after: int = setting(0, "later ones likewise; 0 where a network is to answer while people speak")
+        speakers: Speakers = setting("none", "names before utterances: none, name (Ross: …) or upper (ROSS: …); they"
+                                             " are read and give no rows")
         dtype: DtypeChoice = setting("auto", "compute type; auto: bfloat16 where the hardware multiplies it")
 
         def __post_init__(self) -> None:
             if not 3 <= self.max_tokens <= BUCKETS[-1]:
                 raise ValueError(f"max_tokens is 3 to {BUCKETS[-1]}, found {self.max_tokens}")
+            if not re.fullmatch(r"last|last_four|all|\d{1,4}(,\d{1,4})*", self.layers, re.ASCII):
+                raise ValueError(f"layers is last, last_four, all or numbers as 4,8, found {self.layers}")
+            if not 0 <= self.before <= MOST_NEIGHBOURS or not 0 <= self.after <= MOST_NEIGHBOURS:
+                raise ValueError(f"before and after are 0 to {MOST_NEIGHBOURS} utterances, found {self.before} and"
+                                 f" {self.after}")
+
+        @property
+        def numbers(self) -> tuple[int, ...]:
+            """The layers that are given by number; none otherwise."""
+            return tuple(map(int, self.layers.split(","))) if self.layers[0].isdigit() else ()
 
     @property
     def needs(self) -> Needs:
-        return Needs(text=True)
+        return Needs(text=True, speaker=self.config.speakers != "none", context=(self.config.before, self.config.after))
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -75,7 +93,17 @@ class TextBert(Extractor):
         if not isinstance(width, int):
             raise WeightsError(f"{self.folder}/config.json states no width ({', '.join(WIDTH_NAMES)}); expected a"
                                " BERT-class encoder")
-        return (width,)
+        numbers = self.config.numbers
+        if self.config.layers != "all" and not numbers:
+            return (width,)
+        last = next((self.architecture[name] for name in DEPTH_NAMES if name in self.architecture), None)
+        if not isinstance(last, int):
+            raise WeightsError(f"{self.folder}/config.json states no number of layers ({', '.join(DEPTH_NAMES)});"
+                               " use text_bert.layers=last or last_four")
+        if max(numbers, default=0) > last:
+            raise UsageError(f"text_bert.layers={self.config.layers}: the model has layers 1 to {last}, and 0 below"
+                             " them")
+        return (last + 1, width) if not numbers else (len(numbers), width) if len(numbers) > 1 else (width,)
 
     @cached_property
     def folder(self) -> Path | None:
@@ -138,9 +166,13 @@ class TextBert(Extractor):
     def settings(self) -> dict[str, Any]:
         settings = super().settings()
         settings.pop("model")  # a folder may move: what counts is what lies in it, and the weights' digest
+        for name, nothing in (("before", 0), ("after", 0), ("speakers", "none")):
+            if settings[name] == nothing:  # as before there were such settings: what is stored stays as it is
+                settings.pop(name)
         settings["architecture"] = digest({key: value for key, value in self.architecture.items()
                                            if key not in NAMES_ONLY})
         settings["tokenizer"] = "hashed words" if self.folder is None else file_digest(_tokenizer_file(self.folder))
+        self.row_shape  # refuses layers that the model has not, before any clip is touched
         return settings
 
     @cached_property
@@ -211,28 +243,37 @@ class TextBert(Extractor):
 
     def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
         sequences = [FeatureSequence.empty(self.row_shape)] * len(media)
-        encoded = [self._encode(clip.text) for clip in media]
-        order = sorted((place for place, ids in enumerate(encoded) if ids), key=lambda place: len(encoded[place]))
+        read = [self._read(clip) for clip in media]
+        order = sorted((place for place, pieces in enumerate(read) if pieces.ids),
+                       key=lambda place: len(read[place].ids))
         by_bucket: dict[int, list[int]] = {}
         for place in order:
-            bucket = next(size for size in BUCKETS if size >= len(encoded[place]))
+            bucket = next(size for size in BUCKETS if size >= len(read[place].ids))
             by_bucket.setdefault(min(bucket, self.longest), []).append(place)
         for bucket, places in by_bucket.items():
             for start in range(0, len(places), ROWS_PER_BATCH):
                 batch = places[start:start + ROWS_PER_BATCH]
-                hidden = self._hidden([encoded[place] for place in batch], bucket)
+                hidden = self._hidden([read[place].ids for place in batch], bucket)
                 for place, states in zip(batch, hidden, strict=False):
-                    sequences[place] = self._as_sequence(states[:len(encoded[place])], encoded[place], media[place])
+                    sequences[place] = self._as_sequence(states, read[place])
         return sequences
 
-    def _encode(self, text: str) -> list[int]:
-        text = text.encode("utf-8", "replace").decode()  # tokenizers stop at lone surrogates
-        if not text.strip():
-            return []
-        return list(self.tokenizer(text, truncation=True, max_length=self.longest)["input_ids"])
+    @cached_property
+    def _frame(self) -> Frame:
+        return Frame.of(self.tokenizer)
 
-    def _hidden(self, sentences: list[list[int]], bucket: int) -> np.ndarray:
-        """Hidden states, float32 (ROWS_PER_BATCH, bucket, D)."""
+    def _read(self, clip: Media) -> Pieces:
+        """Word pieces of a clip, as many as the network has places for; none without words."""
+        if not clip.text.strip():
+            return Pieces((), (0, 0))
+        if self.config.speakers == "none" and not clip.before and not clip.after:
+            ids = tuple(self.tokenizer(readable(clip.text), truncation=True, max_length=self.longest)["input_ids"])
+            return Pieces(ids, (0, len(ids)))
+        return read_utterance(self.tokenizer, self._frame, Spoken(clip.speaker, clip.text), before=clip.before,
+                              after=clip.after, speakers=self.config.speakers, most=self.longest)
+
+    def _hidden(self, sentences: list[tuple[int, ...]], bucket: int) -> np.ndarray:
+        """Hidden states, float32 (ROWS_PER_BATCH, bucket, *row_shape)."""
         padding = self.tokenizer.pad_token_id or 0
         ids = torch.full((ROWS_PER_BATCH, bucket), padding)
         mask = torch.zeros((ROWS_PER_BATCH, bucket), dtype=torch.long)
@@ -242,45 +283,29 @@ class TextBert(Extractor):
             mask[row, :len(sentence)] = 1
         with torch.inference_mode():
             output = self.network(input_ids=ids.to(self.device), attention_mask=mask.to(self.device),
-                                  output_hidden_states=self.config.layers == "last_four")
-            states = output.last_hidden_state if self.config.layers == "last" \
-                else torch.stack(output.hidden_states[-4:]).mean(0)
-        return states.float().cpu().numpy()
+                                  output_hidden_states=self.config.layers != "last")
+            return self._layers(output).float().cpu().numpy()
 
-    def _as_sequence(self, states: np.ndarray, ids: list[int], clip: Media) -> FeatureSequence:
+    def _layers(self, output: Any) -> torch.Tensor:
+        if self.config.layers == "last":
+            return cast(torch.Tensor, output.last_hidden_state)
+        states = output.hidden_states
+        if self.config.layers == "last_four":
+            return torch.stack(states[-4:]).mean(0)
+        chosen = [states[number] for number in self.config.numbers] or list(states)
+        return torch.stack(chosen, 2) if len(chosen) > 1 else cast(torch.Tensor, chosen[0])
+
+    def _as_sequence(self, states: np.ndarray, pieces: Pieces) -> FeatureSequence:
         if self.config.rows == "cls":
             values = states[:1]
         else:
             special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}  # an unknown word is a word
-            values = states[~np.isin(ids, sorted(special))]
+            said = slice(*pieces.said)
+            values = states[said][~np.isin(pieces.ids[said], sorted(special))]
             if self.config.rows == "mean" and len(values):
                 values = values.mean(0, keepdims=True)
         times = np.full((len(values), 2), np.nan, np.float32)
         return FeatureSequence(np.ascontiguousarray(values), times, "none")
-
-
-class HashedWords:
-    """A tokenizer without a vocabulary: words and punctuation marks are hashed to ids.
-
-    Args:
-        vocab_size: ids lie below it; the first thousand are left to special tokens, as in BERT's own vocabulary.
-    """
-
-    pad_token_id, cls_token_id, sep_token_id, unk_token_id = 0, 101, 102, None
-    all_special_ids = (0, 101, 102)
-
-    def __init__(self, vocab_size: int) -> None:
-        self._vocab_size = vocab_size
-
-    def __call__(self, text: str, *, truncation: bool = True, max_length: int = 512) -> dict[str, list[int]]:
-        """``{"input_ids": [101, …, 102]}``, at most ``max_length`` long.
-
-        >>> len(HashedWords(30522)("Oh, hi!")["input_ids"])
-        6
-        """
-        words = re.findall(r"\w+|[^\w\s]", text.lower())
-        ids = [1000 + zlib.crc32(word.encode()) % (self._vocab_size - 1000) for word in words]
-        return {"input_ids": [self.cls_token_id, *ids[:max_length - 2], self.sep_token_id]}
 
 
 def _tokenizer_file(folder: Path) -> Path:

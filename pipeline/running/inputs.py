@@ -11,6 +11,7 @@ from pipeline.clip import Clip
 from pipeline.errors import ClipError
 from pipeline.packing import SourceRecord
 from pipeline.recipes import PlannedFeature
+from pipeline.running.neighbours import context_of
 from pipeline.track_media import track_record
 from pipeline.weights import file_digest
 
@@ -22,7 +23,7 @@ def needs_media(feature: PlannedFeature) -> bool:
 
 def input_digest(feature: PlannedFeature, clip: Clip, source_digest: str) -> str:
     """Digest of what a feature of a clip is made from: the file's bytes, span and view (of a face track the times of
-    its frames), the words, the speaker's name, the labels of frames."""
+    its frames), the words, the speaker's name, what is said before and after, the labels of frames."""
     parts: list[object] = []
     if needs_media(feature):
         parts += [source_digest, clip.start_seconds, clip.stop_seconds]
@@ -32,6 +33,8 @@ def input_digest(feature: PlannedFeature, clip: Clip, source_digest: str) -> str
         parts.append(clip.text)
     if feature.needs.speaker:
         parts.append(clip.speaker)
+    if any(feature.needs.context):
+        parts.append([[tuple(one) for one in side] for side in context_of(clip, feature)])
     if feature.needs.frame_labels and (known := clip.frame_labels) is not None:
         parts += [known.times.tolist(), known.rate_hz,
                   *((task, known.labels[task].tolist()) for task in sorted(known.labels))]

@@ -20,6 +20,7 @@ from pipeline.devices import usable_device
 from pipeline.errors import DatasetError, StoreError, UsageError
 from pipeline.extractors import Extractor
 from pipeline.running.inputs import input_digest, needs_media, source_digests
+from pipeline.running.neighbours import with_neighbours
 from pipeline.packing import Cell, stored_cells, stored_sources
 from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan_features
 from pipeline.running.scheduling import Todo, part_of, predicted_cost
@@ -119,7 +120,8 @@ def plan_extraction(dataset: Dataset, out: Path, extractors: Sequence[str],
                      are_tracks=any(clip.track is not None for clip in clips))
     features = tuple(plan_features(chosen))
     _check_media(clips, features, dataset)
-    return Plan(dataset.corpus, clips, features, _request(dataset, out, extractors, settings, config), device)
+    return Plan(dataset.corpus, with_neighbours(clips, features), features,
+                _request(dataset, out, extractors, settings, config), device)
 
 
 def _suited(chosen: Mapping[str, Extractor], names: Sequence[str], settings: Mapping[str, Mapping[str, str]],

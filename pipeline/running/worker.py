@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from joblib.externals.loky import process_executor
 
 from pipeline.running import orders
 from pipeline.clip import Clip, Corpus
 from pipeline.decode import Damage, DecodeLimits, read_media
+from pipeline.devices import torch_threads
 from pipeline.errors import ClipError
 from pipeline.extractors import Extractor
 from pipeline.running.inputs import input_digest, needs_media, source_record
+from pipeline.running.neighbours import context_of
+from pipeline.running.processes import is_worker, work_like_parent, worker_device
 from pipeline.media import FeatureSequence, Media
 from pipeline.packing import Cell, Failure, FeatureData, SourceRecord, write_store
 from pipeline.recipes import PlannedFeature
@@ -101,9 +102,9 @@ def run_chunk(chunk: Chunk) -> ChunkReport:
     A clip's own trouble is recorded and its other features go on; anything else is a bug and is raised.
     """
     started = time.perf_counter()
-    if _is_worker():
-        _work_like_parent(chunk)
-    with _threads(chunk.threads):
+    if is_worker():
+        work_like_parent(chunk.folder, chunk.environment)
+    with torch_threads(chunk.threads):
         work = _ChunkWork(chunk)
         work.run()
     if not work.num_done or not orders.is_current(chunk.shard.parent, chunk.token):
@@ -150,7 +151,7 @@ class _ChunkWork:
         self.seconds: dict[str, float] = defaultdict(float)
         self.sources: dict[str, SourceRecord] = {}
         self.cells: dict[str, dict[str, Cell]] = {feature.name: {} for feature in chunk.features}
-        device = _worker_device(chunk.device)
+        device = worker_device(chunk.device)
         self.extractors = {feature.name: _extractor(feature, device) for feature in chunk.features}
         self._store = open_store(chunk.store) if chunk.store is not None and chunk.stored else None
         self._media_features = [feature for feature in chunk.features if needs_media(feature)]
@@ -163,8 +164,7 @@ class _ChunkWork:
             return
         self._mark(WHOLE_CHUNK)
         for feature in self._text_features:
-            self._extract(feature, clips, [Media(clip.clip_id, text=clip.text, speaker=clip.speaker,
-                                                 frame_labels=clip.frame_labels) for clip in clips])
+            self._extract(feature, clips, [self._words(feature, clip) for clip in clips])
         if not self._media_features:
             self.num_done = len(clips)
             return
@@ -181,6 +181,13 @@ class _ChunkWork:
                 ahead = pool.submit(self._decode, clips[place + 1]) if place + 1 < len(clips) else None
                 self._media_clip(clip, decoded)
                 self.num_done = place + 1
+
+    @staticmethod
+    def _words(feature: PlannedFeature, clip: Clip) -> Media:
+        """What is known of a clip without opening its file."""
+        before, after = context_of(clip, feature)
+        return Media(clip.clip_id, text=clip.text, speaker=clip.speaker, frame_labels=clip.frame_labels, before=before,
+                     after=after)
 
     def _goes_on(self) -> bool:
         """Is the run still there, and was it not asked to stop?"""
@@ -227,7 +234,9 @@ class _ChunkWork:
                 failure = Failure(feature.name, "permanent", f"{', '.join(missing)} failed, which this is made from")
                 self.cells[feature.name][clip.clip_id] = Cell.failed(failure, input=given)
             else:
-                media = replace(decoded.media, features={name: upstream[name] for name in feature.needs.features})
+                before, after = context_of(clip, feature)
+                media = replace(decoded.media, features={name: upstream[name] for name in feature.needs.features},
+                                before=before, after=after)
                 for sequence in self._extract(feature, [clip], [media], decoded.record):
                     upstream[feature.name] = sequence
 
@@ -306,37 +315,3 @@ def _extractor(feature: PlannedFeature, device: torch.device) -> Extractor:
     if key not in _EXTRACTORS:
         _EXTRACTORS[key] = feature.build(device)
     return _EXTRACTORS[key]
-
-
-def _worker_device(choice: str) -> torch.device:
-    """The device of this process: workers are numbered one after the other, which spreads them over the GPUs."""
-    from multiprocessing import current_process
-    if choice != "cuda":
-        return torch.device(choice)
-    number = int("0" + "".join(filter(str.isdigit, current_process().name)))
-    return torch.device("cuda", number % torch.cuda.device_count())
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _is_worker() -> bool:
-    from multiprocessing import parent_process
-    return parent_process() is not None
-
-
-def _work_like_parent(chunk: Chunk) -> None:
-    """A worker process may have been started for another run: take over this one's folder and variables."""
-    # With psutil there, loky takes networks that are loaded and memory that is kept for a leak and ends the process.
-    process_executor._USE_PSUTIL = False
-    os.chdir(chunk.folder)
-    for name in [name for name in os.environ if name.startswith("PIPELINE_")]:
-        del os.environ[name]
-    os.environ.update(chunk.environment)

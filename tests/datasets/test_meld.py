@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-import doctest
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from pipeline.datasets import meld
-from pipeline.datasets.meld import ANNOTATIONS, KNOWN_DEFECTS, VIDEO_FOLDERS, Meld, decode_text, parse_time
+from pipeline.datasets.meld import ANNOTATIONS, KNOWN_DEFECTS, VIDEO_FOLDERS, Meld
 from pipeline.errors import DatasetError, UsageError
 
 HEADER = ("Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season", "Episode",
@@ -44,10 +42,6 @@ def read(root: Path, *splits: str) -> Meld:
 @pytest.fixture()
 def train_csv(tmp_path: Path) -> Path:
     return write_csv(tmp_path / ANNOTATIONS["train"], [row(0, 0), row(0, 2), row(1, 0)])
-
-
-def test_the_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(meld) == (0, 2)
 
 
 def test_the_official_files_give_their_published_counts(shared_data: Path) -> None:
@@ -175,25 +169,10 @@ def test_words_of_old_copies_are_mended(tmp_path: Path, how: str) -> None:
     assert ("text in CP1252 was mended" in reader.notes[0]) == (how != "utf-8-sig")
 
 
-def test_text_that_is_whole_is_left_as_it_stands() -> None:
-    assert decode_text("  Hi —  ‘you’  é\r\n".encode()) == ("  Hi —  ‘you’  é\r\n", 0)
-
-
 def test_speakers_are_stripped_and_text_is_not(tmp_path: Path) -> None:
     write_csv(tmp_path / ANNOTATIONS["train"], [row(0, 0, Utterance=" Oh. ")])
     clip, = read(tmp_path, "train").clips()
     assert (clip.speaker, clip.text) == ("Ross", " Oh. ")
-
-
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("00:16:16,059", 976.059), ("0:16:16,059", 976.059), ("1:00:00,000", 3600.0), ("0:5:2.5", 302.5), ("0:00:07", 7.0)])
-def test_times_are_read_padded_or_not(text: str, seconds: float) -> None:
-    assert parse_time(text) == pytest.approx(seconds, abs=1e-9)
-
-
-def test_a_time_of_another_form_is_refused() -> None:
-    with pytest.raises(ValueError, match="'16 minutes' is not a time; expected h:mm:ss,ms"):
-        parse_time("16 minutes")
 
 
 def test_a_missing_root_says_where_to_get_the_corpus(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
-from pipeline.errors import WeightsError
-from pipeline.extractors.text_bert import BUCKETS, HashedWords, TextBert
-from pipeline.media import Media
+from pipeline.errors import UsageError, WeightsError
+from pipeline.extractors.text_bert import BUCKETS, TextBert
+from pipeline.layered import is_layered
+from pipeline.media import Media, Spoken
 
 TEXT = "oh no, you know what!"
 
@@ -95,6 +96,88 @@ def test_text_with_broken_characters_is_no_obstacle(tiny_bert: Path) -> None:
     assert len(found[0]) == 3 and len(found[1]) == 0 and np.isfinite(found[2]).all()
 
 
+@pytest.mark.parametrize(("layers", "numbers"), [("all", (0, 1, 2)), ("0,2", (0, 2))])
+def test_rows_of_several_layers_hold_each_of_them(tiny_bert: Path, states: tuple[Any, ...], layers: str,
+                                                  numbers: tuple[int, ...]) -> None:
+    bert = extractor(tiny_bert, layers=layers)
+    found, = rows(bert, TEXT)
+    assert bert.row_shape == (len(numbers), 32) and found.shape == (7, len(numbers), 32)
+    assert is_layered({"row_shape": list(bert.row_shape), "recipe": {"settings": bert.settings()}})
+    for place, number in enumerate(numbers):
+        np.testing.assert_allclose(found[:, place], states[number][0, 1:-1], atol=1e-5)
+    assert rows(extractor(tiny_bert, layers=layers, rows="mean"), TEXT)[0].shape == (1, len(numbers), 32)
+
+
+def test_one_layer_by_number_is_that_layer(tiny_bert: Path, states: tuple[Any, ...]) -> None:
+    found, = rows(extractor(tiny_bert, layers="1"), TEXT)
+    np.testing.assert_allclose(found, states[1][0, 1:-1], atol=1e-5)
+
+
+def test_layers_that_the_model_has_not_are_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="layers=3: the model has layers 1 to 2, and 0 below them"):
+        extractor(tiny_bert, layers="3").settings()
+    with pytest.raises(ValueError, match="layers is last, last_four, all or numbers as 4,8, found first"):
+        TextBert.Config(layers="first")
+    with pytest.raises(WeightsError, match="states no number of layers .*use text_bert.layers=last"):
+        extractor(edited(tiny_bert, tmp_path / "a", num_hidden_layers=None), layers="all").row_shape
+
+
+EARLIER = (Spoken("Ross", "oh!"), Spoken("Rachel", "what do you mean?"), Spoken("Ross", "well, you know"))
+LATER = (Spoken("Ross", "yes."), Spoken("", "no! no!"))
+
+
+def dialogue(bert: TextBert, text: str = TEXT, earlier: tuple[Spoken, ...] = EARLIER,
+             later: tuple[Spoken, ...] = LATER) -> np.ndarray:
+    return bert.extract([Media("a", text=text, speaker="Rachel", before=earlier, after=later)])[0].values
+
+
+def test_neighbours_are_read_and_give_no_rows(tiny_bert: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    parts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in
+             ("oh! what do you mean? well, you know", TEXT, "yes. no! no!")]
+    separator = [tokenizer.sep_token_id]
+    ids = [tokenizer.cls_token_id, *parts[0], *separator, *parts[1], *separator, *parts[2], *separator]
+    with torch.inference_mode():
+        states = AutoModel.from_pretrained(tiny_bert).eval()(input_ids=torch.tensor([ids])).last_hidden_state[0]
+    start = 2 + len(parts[0])
+    found = dialogue(extractor(tiny_bert, before=3, after=2))
+    np.testing.assert_allclose(found, states[start:start + len(parts[1])], atol=1e-5)
+    mean = dialogue(extractor(tiny_bert, before=3, after=2, rows="mean"))
+    np.testing.assert_allclose(mean, found.mean(0, keepdims=True), atol=1e-6)
+    np.testing.assert_allclose(dialogue(extractor(tiny_bert, before=3, after=2, rows="cls"))[0], states[0], atol=1e-5)
+
+
+def test_names_change_the_rows_and_add_none(tiny_bert: Path) -> None:
+    alone, named = (dialogue(extractor(tiny_bert, speakers=speakers), earlier=(), later=())
+                    for speakers in ("none", "name"))
+    assert alone.shape == named.shape == (7, 32) and not np.allclose(alone, named, atol=1e-3)
+    np.testing.assert_array_equal(alone, rows(extractor(tiny_bert), TEXT)[0])
+
+
+def test_a_clip_without_words_has_no_rows_whatever_its_neighbours_say(tiny_bert: Path) -> None:
+    assert dialogue(extractor(tiny_bert, before=3, speakers="upper"), text=" ").shape == (0, 32)
+
+
+def test_in_a_dialogue_the_bytes_do_not_depend_on_the_batch(tiny_bert: Path) -> None:
+    bert = extractor(tiny_bert, before=3, after=2, speakers="name")
+    clips = [Media(str(number), text="oh " * (1 + number * 7 % 40), speaker="Ross", before=EARLIER[:number % 4],
+                   after=LATER[:number % 3]) for number in range(21)]
+    together = [sequence.values for sequence in bert.extract(clips)]
+    assert [len(values) for values in together] == [1 + number * 7 % 40 for number in range(21)]
+    for clip, values in zip(clips, together, strict=True):
+        assert bert.extract([clip])[0].values.tobytes() == values.tobytes()
+
+
+def test_what_is_read_beside_the_words_is_part_of_the_recipe_only_where_it_is_asked_for(tiny_bert: Path) -> None:
+    plain = extractor(tiny_bert).settings()
+    assert not {"before", "after", "speakers"} & plain.keys(), "stores made before there were such settings stay valid"
+    read = extractor(tiny_bert, before=2, speakers="name").settings()
+    assert (read["before"], read["speakers"]) == (2, "name") and "after" not in read
+    assert extractor(tiny_bert, before=2, speakers="name").needs.context == (2, 0)
+    with pytest.raises(ValueError, match="before and after are 0 to 64 utterances, found -1 and 0"):
+        TextBert.Config(before=-1)
+
+
 def test_times_of_words_are_not_known(tiny_bert: Path) -> None:
     found, = extractor(tiny_bert).extract([Media("a", text=TEXT)])
     assert found.times_kind == "none" and np.isnan(found.times).all()
@@ -140,15 +223,6 @@ def test_random_weights_without_a_folder_are_berts_size_and_need_no_vocabulary()
     bert = TextBert(TextBert.Config(weights="random"))
     assert bert.row_shape == (768,) and bert.settings()["tokenizer"] == "hashed words"
     assert bert.tokenizer("Oh, hi!")["input_ids"][0] == 101
-
-
-def test_hashed_words_are_words_and_marks_between_special_ids() -> None:
-    hashed = HashedWords(30_522)
-    ids = hashed("Oh, hi! oh")["input_ids"]
-    assert ids[0] == 101 and ids[-1] == 102 and len(ids) == 7
-    assert ids[1] == ids[5] and len(set(ids[1:5])) == 4 and all(1000 <= number < 30_522 for number in ids[1:-1])
-    assert len(hashed("a " * 100, max_length=10)["input_ids"]) == 10
-    assert hashed("")["input_ids"] == [101, 102]
 
 
 def test_the_recipe_names_the_model_and_digests_weights_and_vocabulary(tiny_bert: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from models._masked import ClipNorm, MaskedNorm, backwards
 from models._pictures import PLACES_AT_ONCE, TimeConvolution
 from models._speaker_augmentation import as_rows, levels, loudness, moved, overheard
 from models.active_speaker import ActiveSpeaker
-from pipeline.training_loop import torch_threads
+from pipeline.devices import torch_threads
 
 SIDE = 16
 INPUTS = {"asd_faces": (SIDE, SIDE), "asd_audio": (4, 13)}
