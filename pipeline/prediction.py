@@ -18,34 +18,32 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import setting
-from pipeline.decode import Damage, DecodeLimits
+from pipeline.decode import Damage
 from pipeline.errors import ClipError, PipelineError, UsageError
-from pipeline.extraction import ExtractConfig, Progress, Quiet, extract
+from pipeline.extraction import ExtractConfig, Quiet, extract
 from pipeline.joined import open_stores
 from pipeline.plugins import plugin_class
 from pipeline.predicting import recipes
 from pipeline.predicting.files import as_csv, as_json, ass_track, to_text, vtt_track
 from pipeline.predicting.findings import Prediction
+from pipeline.predicting.following import Watch, follow
 from pipeline.predicting.marking import write_marked
 from pipeline.predicting.networks import Answers, Networks
-from pipeline.predicting.stretches import Cuts, Recording, Stretch, clip_id, parts_of, utterances_of, windows_of
+from pipeline.predicting.sources import find_sources, look, name_sources
+from pipeline.predicting.speakers import answer_speakers, tells_who_speaks
+from pipeline.predicting.stretches import Cuts, Recording, Stretch, clip_id, utterances_of, windows_of
 from pipeline.predicting.timeline import timeline_page
-from pipeline.probe import probe
+from pipeline.predicting.track_files import tracks_csv
 from pipeline.runs import write_text
 from pipeline.segmentation import segment
-from pipeline.store import FeatureStore
 from pipeline.subtitles import PLAIN, TIMED, Cue, read_cues, read_transcript
-from pipeline.tracks import Faces, face_features, read_faces
+from pipeline.tracks import Faces
 
-__all__ = ["PredictConfig", "Prediction", "predict"]
+__all__ = ["PredictConfig", "Prediction", "find_sources", "name_sources", "predict"]
 
-SUFFIXES = frozenset((
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mts", ".mpg", ".mpeg", ".wmv", ".asf", ".ogv",
-    ".mxf", ".3gp", ".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".aiff", ".aif"))
 LONG_SECONDS = 15.0     # recordings without cues that last longer are cut into turns
 Told = Callable[[int, int], None]
 Stage = Callable[[str], AbstractContextManager[Told]]
-Watch = Callable[[], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,8 @@ def predict(run: Path, sources: Sequence[Path], *, out: Path | None = None, text
     """Apply a trained run to recordings that no store knows.
 
     The features are made exactly as those that the run learnt from, or it is refused. All networks of the run answer
-    together. A recording that cannot be used is among the results with its problem, and the others go on.
+    together. A recording that cannot be used is among the results with its problem, and the others go on. Of a run that
+    tells who speaks the answer is the recording's faces with their scores; there are no utterances and no windows.
 
     Args:
         run: folder of a run; its seeds and folds answer together.
@@ -98,6 +97,8 @@ def predict(run: Path, sources: Sequence[Path], *, out: Path | None = None, text
         WeightsError: weights are not to be had.
         PipelineError: ``out`` cannot be written.
     """
+    if tells_who_speaks(run):
+        return _predict_speakers(run, name_sources(find_sources(sources)), out, text, config, watch, stage)
     networks = Networks.load(run)
     names = name_sources(find_sources(sources))
     words = {path: _words(path, text, alone=len(names) == 1) for path in names}
@@ -113,42 +114,15 @@ def predict(run: Path, sources: Sequence[Path], *, out: Path | None = None, text
     return predictions if out is None else [_write(part, out, config, stage) for part in predictions]
 
 
-def find_sources(sources: Sequence[Path]) -> list[Path]:
-    """Files, and the recordings directly in folders by name.
-
-    Raises:
-        UsageError: no such file or folder, or a folder without recordings.
-    """
-    found: list[Path] = []
-    for source in map(Path, sources):
-        if source.is_dir():
-            inside = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES
-                            and not path.name.startswith("."))
-            if not inside:
-                raise UsageError(f"{source} holds no video and no sound; expected files that end in"
-                                 f" {', '.join(sorted(SUFFIXES))}")
-            found += inside
-        elif source.exists():
-            found.append(source)
-        else:
-            raise UsageError(f"there is no {source}; expected a video, a sound file or a folder of them")
-    return list(dict.fromkeys(found))
-
-
-def name_sources(paths: Sequence[Path]) -> dict[Path, str]:
-    """Names for what is written: without suffix where that tells them apart, else with it.
-
-    Raises:
-        UsageError: two files have one name, suffix and all.
-    """
-    stems = [path.stem for path in paths]
-    names = {path: path.stem if stems.count(path.stem) == 1 else path.name for path in paths}
-    for path, name in names.items():
-        twin = next((other for other, its in names.items() if its == name and other != path), None)
-        if twin is not None:
-            raise UsageError(f"{twin} and {path} have one name, and what is written of them would too; give them in two"
-                             " calls with an --out of their own")
-    return names
+def _predict_speakers(run: Path, names: Mapping[Path, str], out: Path | None, text: Path | None, config: PredictConfig,
+                      watch: Watch, stage: Stage) -> list[Prediction]:
+    """The faces of recordings and how sure an active-speaker network is that each speaks."""
+    if text is not None:
+        raise UsageError(f"--text {text}: {run} tells who speaks from pictures and sound, and reads no words; leave it"
+                         " out")
+    how = ExtractConfig(jobs=config.jobs, device=config.device, on_damage=config.on_damage)
+    found = answer_speakers(run, names, settings=config.settings, config=how, watch=watch)
+    return found if out is None else [_write(part, out, config, stage) for part in found]
 
 
 def _words(path: Path, text: Path | None, *, alone: bool) -> list[Cue] | str | None:
@@ -174,19 +148,12 @@ def _words(path: Path, text: Path | None, *, alone: bool) -> list[Cue] | str | N
 def _look(path: Path, name: str, words: list[Cue] | str | None, networks: Networks,
           config: PredictConfig) -> Recording | Prediction:
     """What a file holds and how it is cut; where it cannot be used, a prediction that says so."""
-    limits = DecodeLimits()
     try:
-        held = probe(path, max_pixels=limits.max_frame_pixels, max_seconds=limits.max_duration_seconds,
-                     timeout_seconds=limits.timeout_seconds, memory_bytes=limits.process_bytes)
-        if not 0 < held.end_seconds <= limits.max_duration_seconds:
-            raise ClipError(f"{path.name} lasts {held.end_seconds:.0f} s; expected a recording of up to"
-                            f" {limits.max_duration_seconds:.0f} s", stage="decode")
-        recording = Recording(path, name, held.end_seconds, held.size if held.video_span[1] > 0 else (0, 0), held.fps,
-                              held.audio_stream if held.audio_span[1] > 0 else None)
+        recording = look(path, name)
         utterances, notes = _utterances(recording, words)
     except ClipError as error:
         return _hopeless(Recording(path, name, 0.0), networks, str(error))
-    windows = windows_of(utterances, held.end_seconds, config.window_seconds)
+    windows = windows_of(utterances, recording.duration_seconds, config.window_seconds)
     return replace(recording, stretches=(*utterances, *windows), notes=tuple(notes))
 
 
@@ -227,42 +194,20 @@ def _answer(recordings: Sequence[Recording], networks: Networks, settings: recip
         stores = open_stores(store)
         answers = networks.answer(stores, device=config.device)
         failures = stores.stores[0].failures
-        faces = _follow(recordings, Path(folder) / "faces.h5", networks, settings, config, how, watch)
+        faces = _faces(recordings, Path(folder) / "faces.h5", networks, settings, config, how, watch)
         ids = {name: place for place, name in enumerate(stores.clips["clip_id"])}
         return [_one(number, part, networks, answers, ids, failures, faces.get(number))
                 for number, part in enumerate(recordings)]
 
 
-def _follow(recordings: Sequence[Recording], store: Path, networks: Networks, settings: recipes.Settings,
-            config: PredictConfig, how: ExtractConfig, watch: Watch) -> dict[int, Faces]:
+def _faces(recordings: Sequence[Recording], store: Path, networks: Networks, settings: recipes.Settings,
+           config: PredictConfig, how: ExtractConfig, watch: Watch) -> dict[int, Faces]:
     """Faces of the recordings with a picture, by place, where they are wanted."""
     from_faces = any(part["modality"] == "face" for part in networks.first.inputs.values())
-    seen = [number for number, part in enumerate(recordings) if part.size[0]]
-    if not seen or config.mark is False or not (config.mark or config.blur_others or from_faces):
+    if config.mark is False or not (config.mark or config.blur_others or from_faces):
         return {}
     own = {name: values for name, values in settings.items() if name in ("faces", "speaking")}
-    parts = [parts_of(recordings[number].duration_seconds) for number in seen]
-    cuts = Cuts([(recordings[number].source, part) for number, part in zip(seen, parts, strict=True)])
-    with watch() as progress:
-        extract(cuts, store, extractors=["faces", "speaking"], settings=own, config=replace(how, on_damage="partial"),
-                progress=progress)
-    opened = FeatureStore(store)
-    return {number: _joined_faces(opened, place, part) for place, (number, part) in enumerate(zip(seen, parts))}
-
-
-def _joined_faces(store: FeatureStore, recording: int, parts: Sequence[Stretch]) -> Faces:
-    """The faces of a recording's parts on its own clock; a face has another number in each part."""
-    rows, times, speaking, used = [], [], [], 0
-    names = face_features(store)
-    for place, part in enumerate(parts):
-        found = read_faces(store, store.place(clip_id(recording, place)), *names)
-        moved = found.rows.copy()
-        moved[:, 0] += used
-        used = int(moved[:, 0].max(initial=used - 1)) + 1
-        rows.append(moved)
-        times.append(found.times + np.float32(part.start_seconds))
-        speaking.append(found.speaking)
-    return Faces(np.concatenate(rows), np.concatenate(times), np.concatenate(speaking))
+    return follow(recordings, store, settings=own, config=how, watch=watch)
 
 
 def _one(number: int, recording: Recording, networks: Networks, answers: Answers, ids: Mapping[str, int],
@@ -308,12 +253,15 @@ def _write(found: Prediction, out: Path, config: PredictConfig, stage: Stage) ->
             if found.recording.size[0] and config.mark is not False:
                 found = _write_video(found, places["mp4"], config, stage)
                 written += [places["mp4"]] if places["mp4"].exists() else []
-            for suffix, content in (("csv", as_csv(found)), ("vtt", vtt_track(found)), ("ass", ass_track(found))):
+            texts = {"csv": as_csv(found), "vtt": vtt_track(found), "ass": ass_track(found)} if found.tasks \
+                else {"csv": tracks_csv(found)}
+            for suffix, content in texts.items():
                 write_text(places[suffix], content)
                 written.append(places[suffix])
             found = replace(found, files=tuple(written))
-            write_text(places["html"], timeline_page(found))
-            written.append(places["html"])
+            if found.tasks:
+                write_text(places["html"], timeline_page(found))
+                written.append(places["html"])
         write_text(places["json"], to_text(as_json(found)))
         return replace(found, files=(*written, places["json"]))
     except OSError as error:

@@ -37,7 +37,8 @@ def command(sources: tuple[Path, ...], run: Path, out: Path | None, text: Path |
             settings: dict[str, str], mark: bool | None, **options: Any) -> int:
     """Apply a trained run to new videos: tables, subtitles, a marked-up video and a page.
 
-    The run's own recipe is applied, or refused with the reason. Scores say how much a clip resembles clips that
+    The run's own recipe is applied, or refused with the reason. A run of an active-speaker network gives the tracks of
+    faces with boxes, times and scores, and the marked-up video. Scores say how much a clip resembles clips that
     annotators labelled so, not what a person feels.
 
     \b
@@ -61,6 +62,7 @@ def command(sources: tuple[Path, ...], run: Path, out: Path | None, text: Path |
 def _show(found: list[Prediction]) -> None:
     """One row for each utterance of the first recordings, and what cannot be used."""
     from pipeline.terminal import MOST_ROWS, show_table
+    from pipeline.tracks import summarise_tracks
     for note in dict.fromkeys(stamp for part in found for stamp in part.stamps):
         click.echo(f"note: {note}", err=True)
     rows = [(part.recording.name, f"{said.start_seconds:.1f}–{said.stop_seconds:.1f} s", said.speaker, said.text,
@@ -69,6 +71,13 @@ def _show(found: list[Prediction]) -> None:
     if rows:
         more = f"; the first {MOST_ROWS} of {len(rows):,}" if len(rows) > MOST_ROWS else ""
         show_table(f"Likest labels{more}", ("recording", "time", "speaker", "words", "resembles"), rows[:MOST_ROWS])
+    tracks = [(part.recording.name, track.number, f"{track.start_seconds:.1f}–{track.stop_seconds:.1f} s",
+               "" if track.speaking is None else f"{track.speaking:.2f}")
+              for part in found if not part.tasks and part.faces is not None for track in summarise_tracks(part.faces)]
+    if tracks:
+        more = f"; the first {MOST_ROWS} of {len(tracks):,}" if len(tracks) > MOST_ROWS else ""
+        show_table(f"Faces, and how sure it is that they speak (0–1){more}", ("recording", "track", "time", "mean"),
+                   tracks[:MOST_ROWS])
     lacking = [(part.recording.name, kind, name, count) for part in found if not part.problem
                for kind in ("utterance", "window") for name, count in part.missing(kind).items()]
     if lacking:

@@ -22,6 +22,7 @@ def command(out: Path, layout: str, num_clips: int | None, seed: int) -> int:
     \b
     python -m pipeline sample --out data/sample
     python -m pipeline sample --layout ravdess --out data/sample-ravdess
+    python -m pipeline sample --layout unitalk --out data/sample-unitalk
     python -m pipeline extract --dataset ravdess --root data/sample-ravdess --weights random
     """
     import joblib

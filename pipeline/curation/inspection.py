@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from pipeline.clip import Task
 from pipeline.errors import StoreError
 from pipeline.faces import COLUMNS
 from pipeline.packing import stored_clips
@@ -17,6 +18,7 @@ from pipeline.storage.layout import FAILURE_COLUMNS, STATUSES, TIMES_KINDS, hold
 from pipeline.store import FeatureStore
 from pipeline.tracks import face_features, read_faces, summarise_tracks
 
+FRAME_LABELS = "frame_labels"
 COMMAND = ["python", "-m", "pipeline"]  # what every command line of this program begins with
 
 
@@ -40,7 +42,7 @@ def summarise(store: FeatureStore) -> dict[str, Any]:
         "pipeline_version": store.attributes.get("pipeline_version", "unknown"), "licence": store.corpus.licence,
         "clips": store.num_clips, "unpacked_shards": store.num_shards,
         "splits": {split.decode("utf-8", "replace"): count for split, count in splits.items()},
-        "tasks": {task.name: _label_counts(store, task.name, task.classes) for task in store.corpus.tasks},
+        "tasks": {task.name: _label_counts(_labels(store, task), task.classes) for task in store.corpus.tasks},
         "features": {name: _feature_counts(store, name) for name in store.features},
         "identities": [name for name in store.features if holds_identities(store.head(name))],
         "failures": [dict(zip(("clip", *FAILURE_COLUMNS[1:]), row, strict=True)) for row in zip(
@@ -49,8 +51,19 @@ def summarise(store: FeatureStore) -> dict[str, Any]:
     }
 
 
-def _label_counts(store: FeatureStore, task: str, classes: tuple[str, ...]) -> dict[str, Any]:
-    labels = store.labels(task)
+def _labels(store: FeatureStore, task: Task) -> np.ndarray:
+    """Labels of all clips, or of all frames that have a row; class indices int64 with −1 missing, or float32."""
+    if task.level != "frame" or not task.classes:
+        return store.labels(task.name)
+    columns = store.head(FRAME_LABELS)["columns"] if FRAME_LABELS in store.features else ()
+    if task.name not in columns:
+        return np.zeros(0, np.int64)
+    values = np.asarray(store.array(FRAME_LABELS)[:, columns.index(task.name)])
+    known = (values >= 0) & (values < len(task.classes))
+    return np.where(known, values, -1).astype(np.int64)
+
+
+def _label_counts(labels: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
     if classes:
         counts = np.bincount(labels[labels >= 0], minlength=len(classes))
         return {**dict(zip(classes, counts.tolist(), strict=True)), "unlabelled": int((labels < 0).sum())}

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.clip import Task
 from pipeline.predicting.findings import MEANING, Prediction
+from pipeline.predicting.track_files import tracks_json
 from pipeline.subtitles import Cue, as_ass, as_vtt
 from pipeline.tracks import summarise_tracks
 
@@ -19,7 +20,12 @@ SHORT_STAMP = "means nothing: see the notes of this file"
 
 
 def as_json(found: Prediction) -> dict[str, Any]:
-    """All that was found, in JSON's types; probabilities and values have six decimals."""
+    """All that was found, in JSON's types; probabilities and values have six decimals.
+
+    Of a run that tells who speaks: the tracks of faces, as :func:`pipeline.predicting.track_files.tracks_json`.
+    """
+    if not found.tasks:
+        return tracks_json(found)
     recording = found.recording
     return {
         "source": str(recording.source), "name": recording.name,

@@ -53,7 +53,8 @@ def write_marked(found: Prediction, out: Path, *, blur_others: bool,
     """
     recording = found.recording
     height, width = _picture_size(recording.size)
-    panel = Panel(found, max(width, LEAST_WIDTH))
+    panel = Panel(found, max(width, LEAST_WIDTH)) if found.stretches else None
+    below = np.zeros((0, max(width, LEAST_WIDTH), 3), np.uint8)             # nothing, where there is no panel
     marker = _Marker(found.faces, height / recording.size[0], width / recording.size[1], blur_others=blur_others)
     rate_hz = float(np.clip(recording.fps, *RATES[:2])) if recording.fps else RATES[2]
     total = frame_count(recording.duration_seconds, rate_hz)
@@ -61,10 +62,11 @@ def write_marked(found: Prediction, out: Path, *, blur_others: bool,
     sounding = out.with_name(f".{out.stem}.{os.getpid()}.sound.tmp.mp4")
     notes: list[str] = []
     try:
-        with writing_film(silent, height=height + panel.height, width=panel.width, rate_hz=rate_hz) as write:
+        with writing_film(silent, height=height + (panel.height if panel else 0), width=below.shape[1],
+                          rate_hz=rate_hz) as write:
             for number, picture in enumerate(_pictures(recording, (height, width), rate_hz, total, notes)):
                 seconds = number / rate_hz
-                write(_composed(marker.mark(picture, seconds), panel.draw(seconds))[None])
+                write(_composed(marker.mark(picture, seconds), panel.draw(seconds) if panel else below)[None])
                 progress(number + 1, total)
         if recording.audio_stream is not None:
             hindered = add_sound(silent, recording.source, recording.audio_stream, sounding,

@@ -17,7 +17,9 @@ from pipeline.curation.inspection import (
 from pipeline.media import FeatureSequence
 from pipeline.packing import Cell, Failure, FeatureData, write_store
 from pipeline.store import FeatureStore
+from tests.frame_stores import SPEAKING
 from tests.identity_stores import make_identities
+from tests.speaker_runs import make_speaker_store
 from tests.test_tracks import face_store
 
 CORPUS = Corpus("toy", (Task("mood", ("glad", "sad")), Task("level", value_range=(0.0, 1.0)),
@@ -49,6 +51,26 @@ def test_a_summary_counts_everything(store: FeatureStore) -> None:
     assert summary["features"]["plain"]["weights"] == "none" and summary["features"]["plain"]["missing"] == 3
     assert summary["failures"] == [{"clip": "dev/b", "feature": "wide", "stage": "decode", "kind": "passing",
                                     "message": "no picture"}]
+
+
+def test_labels_of_frames_are_counted_in_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make_speaker_store(tmp_path / "tracks.h5", {"train": 4})
+    store = FeatureStore(path)
+    labels = np.concatenate([store.read(clip_id, "frame_labels").values[:, 0] for clip_id in store.clips["clip_id"]])
+    counts = {"not_speaking": int((labels == 0).sum()), "speaking": int((labels == 1).sum()), "unlabelled": 0}
+    assert summarise(store)["tasks"] == {"speaking": counts} and sum(counts.values()) == len(labels) == 60
+    assert main(["inspect", str(path)]) == 0
+    assert f"speaking {counts['speaking']}, unlabelled 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("odd", [-1.0, 7.0])
+def test_labels_of_frames_that_are_none_count_as_unlabelled(tmp_path: Path, odd: float) -> None:
+    rows = FeatureSequence(np.array([[0.0], [1.0], [odd]], np.float32), np.zeros((3, 2), np.float32))
+    held = FeatureData("face", (1,), {}, {"train/a": rows}, columns=("speaking",), is_input=False)
+    for name, expected in (("frame_labels", (1, 1, 1)), ("other", (0, 0, 0))):
+        path = write_store(tmp_path / f"{name}.h5", corpus=Corpus("toy", (SPEAKING,)), clips=CLIPS[:1],
+                           features={name: held})
+        assert tuple(summarise(FeatureStore(path))["tasks"]["speaking"].values()) == expected
 
 
 def test_coverage_is_the_share_of_clips_with_a_face_by_split(
