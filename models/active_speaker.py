@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import Model
+from models._compact_speaker import CompactJoin, CompactPictures, CompactSound
 from models._light_asd import STEPS, LightDetector, LightPictures, LightSound
 from models._pooling import apply_heads, heads, part_name, width
 from models._speaker_augmentation import moved, overheard
@@ -23,12 +24,14 @@ GREY_MEAN, GREY_SD = 0.4161, 0.1688         # of faces in AVA, as in TalkNet
 
 
 class ActiveSpeaker(Model):
-    """Speaking or not, frame by frame; two networks of the literature, layer by layer as published.
+    """Speaking or not, frame by frame: a network for small corpora, and two of the literature, layer by layer.
 
-    ``light`` is Light-ASD (Liao et al. 2023, 1.02 M parameters): convolutions split into space and time, pictures and
-    sound added, a GRU forwards and one backwards. ``talknet`` is TalkNet (Tao et al. 2021, 15.7 M): a 3-D convolution,
-    ResNet-18 and convolutions over time for pictures, a ResNet-34 with squeeze-and-excitation for sound, attention both
-    ways between them and over both. While training, heads on either side alone learn too, at 0.4 of the loss.
+    ``compact`` (``models/_compact_speaker``, 0.9 M parameters) sees small pictures and multiplies what moves by what
+    sounds; it learns from little, without a graphics card. ``light`` is Light-ASD (Liao et al. 2023, 1.02 M):
+    convolutions split into space and time, pictures and sound added, a GRU forwards and one backwards. ``talknet`` is
+    TalkNet (Tao et al. 2021, 15.7 M): a 3-D convolution, ResNet-18 and convolutions over time for pictures, a ResNet-34
+    with squeeze-and-excitation for sound, attention both ways between them and over both. While training, heads on
+    either side alone learn too, at 0.4 of the loss.
 
     Features named ``face…``, ``video…`` or ``asd_faces…`` are seen, all others heard. Rows of two axes are pictures on
     the seen side and four spectra on the heard side; rows of any other shape, as encoders give them, are projected.
@@ -39,8 +42,8 @@ class ActiveSpeaker(Model):
     level: ClassVar[Literal["clip", "frame"]] = "frame"
     preferred_inputs = ("asd_faces", "asd_audio")
     training_defaults = MappingProxyType({
-        "epochs": 25, "batch_size": 8, "batch_rows": 1000, "lr": 1e-3, "weight_decay": 0.01, "label_smoothing": 0.0,
-        "class_weights": "none", "patience": 6})
+        "epochs": 30, "batch_size": 4, "batch_rows": 600, "lr": 1e-3, "plateau": 12, "weight_decay": 0.01,
+        "label_smoothing": 0.0, "class_weights": "none", "patience": 15})
 
     @dataclass(frozen=True)
     class Config(Model.Config):
@@ -50,22 +53,24 @@ class ActiveSpeaker(Model):
             ValueError: an unknown variant, a picture below 16 pixels, a share outside [0, 1), or pools.
         """
 
-        variant: Literal["light", "talknet"] = field(default="light", metadata={
-            "help": "light: Light-ASD, a million parameters; talknet: TalkNet, sixteen million"})
+        variant: Literal["compact", "light", "talknet"] = field(default="compact", metadata={
+            "help": "compact: learns from little; light: Light-ASD, a million parameters; talknet: TalkNet, sixteen"
+                    " million"})
         picture_size: int = field(default=0, metadata={
-            "help": "pixels to which pictures are averaged down first: 56 costs a quarter; 0: as they are stored"})
+            "help": "pixels to which pictures are averaged down first: 56 costs a quarter; 0: 28 of compact, else all"})
         augment: bool = field(default=True, metadata={
             "help": "while training mirror, cut and turn the pictures of three clips in four, as TalkNet does"})
         overheard: float = field(default=0.5, metadata={
             "help": "while training the share of clips in which another of the batch is heard too, within 5 dB"})
-        dropout: float = field(default=0.1, metadata={"help": "share of units dropped while training, of talknet"})
+        dropout: float = field(default=0.1, metadata={
+            "help": "share of units dropped while training, of compact and talknet"})
 
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.pools:
                 raise ValueError("every row is answered for, so pools stay empty")
-            if self.variant not in ("light", "talknet"):
-                raise ValueError(f"variant is light or talknet, found {self.variant!r}")
+            if self.variant not in ("compact", "light", "talknet"):
+                raise ValueError(f"variant is compact, light or talknet, found {self.variant!r}")
             if self.picture_size != 0 and self.picture_size < 16:
                 raise ValueError(f"picture_size is at least 16, or 0, found {self.picture_size}")
             if not (0 <= self.dropout < 1 and 0 <= self.overheard <= 1):
@@ -79,7 +84,11 @@ class ActiveSpeaker(Model):
         self.heard = nn.ModuleDict({part_name(name): Sound(config, row) if is_sound(row) else Numbers(width(row))
                                     for name, row in inputs.items() if not name.startswith(SEEN)})
         self.both = bool(self.seen) and bool(self.heard)
-        self.join = LightJoin() if config.variant == "light" else TalkNetJoin(config.dropout, self.both)
+        self.join: CompactJoin | LightJoin | TalkNetJoin
+        if config.variant == "talknet":
+            self.join = TalkNetJoin(config.dropout, self.both)
+        else:
+            self.join = LightJoin() if config.variant == "light" else CompactJoin(UNITS, config.dropout)
         self.heads = heads(self.join.width, outputs)
         if self.both:
             self.picture_heads, self.sound_heads = heads(UNITS, outputs), heads(UNITS, outputs)
@@ -136,8 +145,10 @@ class Pictures(nn.Module):
     def __init__(self, config: ActiveSpeaker.Config) -> None:
         super().__init__()
         self.size, self.augment = config.picture_size, config.augment
-        self.encoder = LightPictures() if config.variant == "light" else TalkNetPictures()
-        self.time = None if config.variant == "light" else PictureTime(WIDE, UNITS)
+        self.compact = CompactPictures(UNITS, self.size) if config.variant == "compact" else None
+        if self.compact is None:
+            self.encoder = LightPictures() if config.variant == "light" else TalkNetPictures()
+        self.time = PictureTime(WIDE, UNITS) if config.variant == "talknet" else None
 
     def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
         """(B, T, H, W), anything where the mask (B, T) is False → (B, T, 128), zeros there."""
@@ -147,8 +158,10 @@ class Pictures(nn.Module):
                 pictures = F.adaptive_avg_pool2d(pictures, self.size)
             if self.training and self.augment:
                 pictures = moved(pictures, mask.nonzero()[:, 0], len(mask))
-            pictures = (pictures - GREY_MEAN) / GREY_SD
-        found: Tensor = self.encoder(pictures, mask)
+        if self.compact is not None:
+            small: Tensor = self.compact(pictures, mask)
+            return small
+        found: Tensor = self.encoder((pictures - GREY_MEAN) / GREY_SD, mask)
         return found if self.time is None else self.time(found, mask)
 
 
@@ -163,7 +176,8 @@ class Sound(nn.Module):
     def __init__(self, config: ActiveSpeaker.Config, row: tuple[int, ...]) -> None:
         super().__init__()
         self.overheard = config.overheard
-        self.encoder = LightSound() if config.variant == "light" else TalkNetSound()
+        self.encoder: nn.Module = LightSound() if config.variant == "light" else TalkNetSound() \
+            if config.variant == "talknet" else CompactSound(row[0] * row[1], UNITS)
         self.mean: Tensor
         self.sd: Tensor
         self.register_buffer("mean", torch.zeros(row), persistent=False)

@@ -1,4 +1,4 @@
-"""What does a network of the size of Light-ASD learn from the rendered sample? Prints the Markdown table of the guide.
+"""What does `active_speaker` learn from the rendered sample? Prints the Markdown table of the guide.
 
     python -m tests.benchmarks.active_speaker_sample [--folder FOLDER]
 
@@ -34,9 +34,8 @@ from pipeline.tracks import Faces, face_features, read_faces
 from pipeline.train_config import TrainConfig
 from pipeline.training import train
 
-SETTINGS = {"picture_size": "28"}
-INPUTS = {"light": ("asd_faces", "asd_audio"), "light, without sound": ("asd_faces",),
-          "light, without pictures": ("asd_audio",)}
+INPUTS = {"compact": ("asd_faces", "asd_audio"), "compact, without sound": ("asd_faces",),
+          "compact, without pictures": ("asd_audio",)}
 NEAR_SECONDS = 0.07     # a face is sought 15 times a second
 LEAST_OVERLAP = 0.3     # of its box with the labelled one, as intersection over union
 
@@ -97,9 +96,8 @@ def _network(name: str, folder: Path, threads: int) -> tuple[Path, str]:
     run = folder / name.replace(",", "").replace(" ", "-")
     if not (run / "minutes.txt").exists():
         wall, processor = time.perf_counter(), time.process_time()
-        train(folder / "tracks.h5", model="active_speaker", settings=SETTINGS, inputs=INPUTS[name], out=run,
-              config=TrainConfig(epochs=40, batch_size=2, batch_rows=400, weight_decay=0.01, label_smoothing=0.0,
-                                 class_weights="none", patience=12, baselines=False, threads=threads))
+        train(folder / "tracks.h5", model="active_speaker", inputs=INPUTS[name], out=run,
+              config=TrainConfig(baselines=False, threads=threads))
         spent = (time.perf_counter() - wall) / 60, (time.process_time() - processor) / 60
         (run / "minutes.txt").write_text("{:.1f} ({:.1f})".format(*spent), encoding="utf-8")
     epochs = max(entry["epoch"] for entry in read_history(run))

@@ -20,7 +20,7 @@ from pipeline.devices import torch_threads
 
 SIDE = 16
 INPUTS = {"asd_faces": (SIDE, SIDE), "asd_audio": (4, 13)}
-VARIANTS = "light", "talknet"
+VARIANTS = "compact", "light", "talknet"
 
 
 @pytest.fixture(autouse=True)
@@ -129,8 +129,9 @@ def test_heads_of_one_side_answer_in_training_only_and_every_part_learns(variant
 
 
 def test_the_networks_are_as_large_as_published() -> None:
-    light, talknet = (sum(count_parameters(make_model(variant, {"asd_faces": (112, 112), "asd_audio": (4, 13)})
-                                           ).values()) for variant in VARIANTS)
+    inputs = {"asd_faces": (112, 112), "asd_audio": (4, 13)}
+    compact, light, talknet = (sum(count_parameters(make_model(variant, inputs)).values()) for variant in VARIANTS)
+    assert 0.9e6 < compact < 1.0e6
     assert 1.00e6 < light < 1.03e6, "Light-ASD: 1.0 M"
     assert 15.70e6 < talknet < 15.75e6, "TalkNet: 15.7 M"
 
@@ -198,7 +199,7 @@ def test_smaller_pictures_are_means_of_larger_ones() -> None:
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"variant": "heavy"}, "light or talknet, found 'heavy'"), ({"pools": ("mean",)}, "pools stay empty"),
+    ({"variant": "heavy"}, "compact, light or talknet, found 'heavy'"), ({"pools": ("mean",)}, "pools stay empty"),
     ({"picture_size": 8}, "at least 16, or 0, found 8"), ({"dropout": 1.0}, "in \\[0, 1\\), .*found 1.0 and 0.5"),
     ({"overheard": -0.1}, "overheard in \\[0, 1\\], found")])
 def test_wrong_settings_are_refused(settings: Any, message: str) -> None:
