@@ -42,7 +42,8 @@ class Rowwise(Model):
 
     def __init__(self, config: Any, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, int]) -> None:
         super().__init__(config, inputs, outputs)
-        self.heads = nn.ModuleDict({task: nn.LazyLinear(number) for task, number in outputs.items()})
+        width = sum(int(np.prod(row)) for row in inputs.values())
+        self.heads = nn.ModuleDict({task: nn.Linear(width, number) for task, number in outputs.items()})
         self.beside = nn.Linear(int(np.prod(inputs["asd_audio"])), 2)
 
     def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:

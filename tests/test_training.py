@@ -230,7 +230,8 @@ def test_settings_reach_model_and_training_and_others_are_refused(store: Path, t
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"lr": -1.0}, "lr and gradient_clip are above 0"), ({"label_smoothing": 1.0}, "label_smoothing is in"),
+    ({"lr": -1.0}, "lr and gradient_clip are above 0"),
+    ({"label_smoothing": 1.0}, "label_smoothing and dev_fraction are in"),
     ({"patience": 0}, "patience is at least 1")])
 def test_impossible_training_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
