@@ -96,7 +96,8 @@ def test_a_disk_that_fills_up_midway_is_a_passing_error_that_names_the_folder(te
 
 def test_a_killed_run_leaves_no_temporary_file(temporary: Path) -> None:
     code = ("import time; from pipeline.frame_files import FrameBuffer;"
-            " buffer = FrameBuffer(100, 99, 99, memory_bytes=0); buffer.advance(len(buffer.room())); print('ready', flush=True); time.sleep(60)")
+            " buffer = FrameBuffer(100, 99, 99, memory_bytes=0);"
+            " buffer.advance(len(buffer.room())); print('ready', flush=True); time.sleep(60)")
     with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(temporary)},
                           stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
