@@ -74,15 +74,15 @@ def test_what_the_start_has_not_comes_from_chance_and_is_said(store: Path, run: 
     config = TrainConfig(init=str(tmp_path), device="cpu")
     model_config = model_class("active_speaker").Config()
     job = prepare(tmp_path / "run", open_stores(store), "active_speaker", model_config, config)
-    assert "from chance: heads.for_speaking, heard.for_asd_audio, join.detector" in job.notes[-1]
+    assert "from chance: heads.for_speaking, heard.for_asd_audio, join.first" in job.notes[-1]
     assert job.start is not None and torch.equal(TrainingState.fresh(job, 0).network.state_dict()[
-        "seen.for_asd_faces.encoder.blocks.0.mix.weight"], part["seen.for_asd_faces.encoder.blocks.0.mix.weight"])
+        "seen.for_asd_faces.compact.units.weight"], part["seen.for_asd_faces.compact.units.weight"])
 
 
 def test_a_network_of_another_kind_is_refused_before_anything_is_written(store: Path, run: Path,
                                                                          tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="has no weight of this model.* is of the model 'active_speaker' with .*"
-                                            "variant=light"):
+                                            "variant=compact"):
         train(store, model="late", settings={"init": str(run)}, config=SHORT, out=tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
