@@ -42,7 +42,7 @@ class ActiveSpeaker(Model):
     level: ClassVar[Literal["clip", "frame"]] = "frame"
     preferred_inputs = ("asd_faces", "asd_audio")
     training_defaults = MappingProxyType({
-        "epochs": 30, "batch_size": 4, "batch_rows": 600, "lr": 1e-3, "plateau": 12, "weight_decay": 0.01,
+        "epochs": 60, "batch_size": 4, "batch_rows": 600, "lr": 1e-3, "plateau": 12, "weight_decay": 0.01,
         "label_smoothing": 0.0, "class_weights": "none", "patience": 15})
 
     @dataclass(frozen=True)
