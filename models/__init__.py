@@ -41,6 +41,9 @@ class Context:
 class Model(nn.Module):
     """The contract of a model: ``forward(features, mask) -> outputs``.
 
+    A model either has hidden units that all tasks share, and defines :meth:`embed` and :meth:`decide`, or defines
+    :meth:`forward` itself.
+
     A model that begins by summing up each clip's rows says so by ``config.pools``. Those statistics hold no parameters,
     so whoever feeds the model computes them once for all clips and passes each clip as a single row (T = 1) of k·D
     numbers, one block of D for each pool in order; ``inputs`` then gives that width. With empty ``pools`` the rows come
@@ -128,7 +131,7 @@ class Model(nn.Module):
         Returns:
             By task, float32 (B, C); (B, T, C) of a frame model.
         """
-        raise NotImplementedError
+        return self.decide(self.embed(features, mask))
 
 
 def count_parameters(model: nn.Module) -> dict[str, int]:

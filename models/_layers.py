@@ -63,6 +63,9 @@ class Mixed(Model):
         for name in ("level", "context", "stackable", "auxiliary_weights"):
             setattr(self, name, getattr(inner, name))
 
+    def use_units(self, units: Mapping[str, Mapping[str, Tensor]]) -> None:
+        self.model.use_units({name: part for name, part in units.items() if part_name(name) not in self.mixes})
+
     @property
     def embedding_width(self) -> int:
         return self.model.embedding_width

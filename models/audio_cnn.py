@@ -97,9 +97,6 @@ class AudioCnn(Model):
     def decide(self, embedding: Tensor) -> dict[str, Tensor]:
         return apply_heads(self.heads, embedding, self.outputs)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.decide(self.embed(features, mask))
-
     def _units(self, name: str, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> Tensor:
         branch = self.branches[part_name(name)]
         if _is_spectrogram(name):

@@ -75,9 +75,6 @@ class CrossAttention(Model):
     def decide(self, embedding: Tensor) -> dict[str, Tensor]:
         return apply_heads(self.heads, self.dropout(embedding), self.outputs)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.decide(self.embed(features, mask))
-
     def attention(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the model looks at.
 

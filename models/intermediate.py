@@ -52,6 +52,3 @@ class Intermediate(Model):
 
     def decide(self, embedding: Tensor) -> dict[str, Tensor]:
         return apply_heads(self.heads, embedding, self.outputs)
-
-    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.decide(self.embed(features, mask))

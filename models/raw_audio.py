@@ -73,9 +73,6 @@ class RawAudio(Model):
     def decide(self, embedding: Tensor) -> dict[str, Tensor]:
         return apply_heads(self.heads, embedding, self.outputs)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.decide(self.embed(features, mask))
-
     def _units(self, name: str, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> Tensor:
         """(B, branch), zeros for clips without the input."""
         branch = self.branches[part_name(name)]

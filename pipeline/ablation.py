@@ -15,7 +15,6 @@ the same chance and the same clips in every variant.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -28,14 +27,15 @@ import pandas as pd
 from pipeline.ablation_plots import plot_ablation
 from pipeline.config import to_json
 from pipeline.dropping import scored_split, scores_without
-from pipeline.errors import TrainingError, UsageError
+from pipeline.errors import UsageError
 from pipeline.joined import JoinedStores, choose_inputs, open_stores
 from pipeline.metrics import mean_and_sd
-from pipeline.runs import read_json, write_json, write_text
+from pipeline.runs import model_class, read_json, write_json, write_text
 from pipeline.storage.durable import replacing
 from pipeline.train_config import TrainConfig
 from pipeline.training import resume, settings_for, train
 from pipeline.training_loop import Progress, Quiet
+from pipeline.wishes import settle_wishes
 
 MOST_INPUTS = 6                 # 63 subsets; more are more likely a mistake than a plan
 
@@ -116,14 +116,15 @@ def ablate(features: Path | Sequence[Path], out: Path, *, model: str = "intermed
         StoreError, TrainingError: as for ``train``; or ``out`` holds another ablation.
     """
     stores = open_stores(features)
-    chosen = choose_inputs(stores, inputs)
+    chosen = choose_inputs(stores, inputs, model_class(model).preferred_inputs)
     variants = variants_of(over, chosen, settings or {})
     for variant in variants:
         settings_for(model, variant.settings, config)
     if drop and len(chosen) < 2:
         raise UsageError(f"--drop takes each input away in turn and leaves the others; {chosen[0]} is the only one")
-    _settle_plan(out, stores, {"over": over, "model": model, "inputs": list(chosen), "tasks": tasks and list(tasks),
-                               "settings": dict(settings or {}), "training": to_json(config)})
+    wishes = {"over": over, "model": model, "inputs": list(chosen), "tasks": tasks and list(tasks),
+              "settings": dict(settings or {}), "training": to_json(config)}
+    settle_wishes(out, stores, wishes, what="an ablation")
     for number, variant in enumerate(variants, 1):
         run = folder_of(out, variant)
         with watch(variant.name, number, len(variants)) as progress:
@@ -210,26 +211,6 @@ def _paired(values: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str
     apart = [mine - other for mine, other in pairs]
     mean, sd = mean_and_sd(apart)
     return {"mean": mean, "sd": sd, "seeds": apart}
-
-
-def _settle_plan(out: Path, stores: JoinedStores, wishes: Mapping[str, Any]) -> None:
-    """Write down what is asked for, or make sure that it is what the folder was made for.
-
-    Raises:
-        TrainingError: it is not.
-    """
-    training = {name: value for name, value in wishes["training"].items() if name != "device"}
-    plan = to_json({**wishes, "training": training, "features": [os.path.abspath(path) for path in stores.paths],
-                    "fingerprints": {name: stores.describe(name)["fingerprint"] for name in wishes["inputs"]}})
-    path = out / "plan.json"
-    if path.exists():
-        before = read_json(path)
-        if changed := sorted(name for name in plan if not isinstance(before, dict) or before.get(name) != plan[name]):
-            raise TrainingError(f"{out} holds an ablation with other wishes ({', '.join(changed)} differ); give another"
-                                " folder with --out, or the same wishes to carry it on")
-    elif out.exists() and any(out.iterdir()):
-        raise TrainingError(f"{out} holds something else than an ablation; give a new folder with --out")
-    write_json(path, plan)
 
 
 def _notes(stores: JoinedStores, inputs: Sequence[str]) -> list[str]:

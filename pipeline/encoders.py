@@ -23,7 +23,7 @@ from pipeline.devices import DtypeChoice
 from pipeline.errors import UsageError, WeightsError
 from pipeline.extractors import Extractor
 from pipeline.hidden_states import explained, hidden_states, load_network, random_network
-from pipeline.hub import PREPROCESSORS, HubModel
+from pipeline.hub import PREPROCESSORS, HubModel, model_folder
 from pipeline.networks import RANDOM_SEED
 from pipeline.weights import WeightsRecord, check_published, file_digest, random_record
 
@@ -128,18 +128,7 @@ class Encoder(Extractor):
         Raises:
             WeightsError: there is no such folder and it cannot be fetched.
         """
-        choice, model = self.config.weights, self.config.model
-        if Path(model).is_dir():
-            return Path(model)
-        if choice == "random":
-            return None
-        if choice != "pretrained":
-            for candidate in (Path(choice) / self.hub_model(model).name, Path(choice) / Path(model).name, Path(choice)):
-                if (candidate / "config.json").is_file():
-                    return candidate
-            raise WeightsError(f"no model in {choice}; expected config.json and weights in it or in"
-                               f" {Path(choice) / Path(model).name}")
-        return self.hub_model(model).fetch()
+        return model_folder(self.config.model, self.config.weights, self.hub_model(self.config.model))
 
     @cached_property
     def architecture(self) -> dict[str, Any]:

@@ -176,6 +176,31 @@ def files_of(folder: Path) -> tuple[Path, ...]:
                                          file.name)))
 
 
+def model_folder(model: str, choice: str, published: HubModel, *,
+                 holds: str = "config.json and weights") -> Path | None:
+    """Where a model of the hub, or a folder's, lies; None for random weights without a folder.
+
+    Args:
+        model: its name on the hub, or a folder.
+        choice: ``"pretrained"``, ``"random"``, or a folder that holds the model's folder or is it.
+        published: the model on the hub, fetched where it is asked for and not here.
+        holds: what the folder should hold, for messages.
+
+    Raises:
+        WeightsError: there is no such folder, or it cannot be fetched.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    if choice == "random":
+        return None
+    if choice == "pretrained":
+        return published.fetch()
+    for candidate in (Path(choice) / published.name, Path(choice) / Path(model).name, Path(choice)):
+        if (candidate / "config.json").is_file():
+            return candidate
+    raise WeightsError(f"no model in {choice}; expected {holds} in it or in {Path(choice) / Path(model).name}")
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The weights in a model's folder, sorted."""
     return sorted(file for pattern in ("*.safetensors", "pytorch_model.bin") for file in folder.glob(pattern))

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import shlex
 import shutil
 import time
@@ -32,12 +31,13 @@ from pipeline.config import to_json
 from pipeline.errors import TrainingError, UsageError
 from pipeline.joined import JoinedStores, choose_inputs, open_stores
 from pipeline.metrics import LOWER_IS_BETTER
-from pipeline.runs import model_class, read_json, write_json, write_text
+from pipeline.runs import model_class, read_json, write_text
 from pipeline.search_space import LEFT_OUT, Range, ranges_of
 from pipeline.storage.lock import locked
 from pipeline.train_config import TrainConfig
 from pipeline.training import settings_for, train
 from pipeline.training_loop import Progress, Quiet
+from pipeline.wishes import settle_wishes
 
 NEEDED = "optuna>=4"
 UNREAD = "(never read)"         # no split has this name, so that none is scored as the test split
@@ -82,8 +82,9 @@ def tune(features: Path | Sequence[Path], out: Path, *, model: str = "intermedia
     own = replace(config, test_split=UNREAD, baselines=False)
     begun = time.monotonic()
     with locked(out / "trials.jsonl"):
-        _settle_plan(out, stores, {"model": model, "inputs": list(chosen), "tasks": tasks and list(tasks),
-                                   "over": to_json(ranges), "settings": given, "training": to_json(own)})
+        wishes = {"model": model, "inputs": list(chosen), "tasks": tasks and list(tasks), "over": to_json(ranges),
+                  "settings": given, "training": to_json(own)}
+        settle_wishes(out, stores, wishes, what="a search", may_hold=("trials.jsonl.lock",))
         done = read_trials(out)
         while len(done) < trials and (minutes is None or time.monotonic() - begun < 60 * minutes):
             drawn = _draw(optuna, ranges, done, own.seed, _start(model, ranges, given, own))
@@ -126,25 +127,6 @@ def read_trials(out: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TrainingError(f"{path} cannot be read ({error}); give another folder with --out") from error
     return found
-
-
-def _settle_plan(out: Path, stores: JoinedStores, wishes: Mapping[str, Any]) -> None:
-    """Write down what is asked for, or make sure that it is what the folder was made for.
-
-    Raises:
-        TrainingError: it is not.
-    """
-    training = {name: value for name, value in wishes["training"].items() if name != "device"}
-    plan = to_json({**wishes, "training": training, "features": [os.path.abspath(path) for path in stores.paths],
-                    "fingerprints": {name: stores.describe(name)["fingerprint"] for name in wishes["inputs"]}})
-    if (out / "plan.json").exists():
-        before = read_json(out / "plan.json")
-        if changed := sorted(name for name in plan if not isinstance(before, dict) or before.get(name) != plan[name]):
-            raise TrainingError(f"{out} holds a search with other wishes ({', '.join(changed)} differ); give another"
-                                " folder with --out, or the same wishes to carry it on")
-    elif any(path.name != "trials.jsonl.lock" for path in out.iterdir()):
-        raise TrainingError(f"{out} holds something else than a search; give a new folder with --out")
-    write_json(out / "plan.json", plan)
 
 
 def _start(model: str, ranges: Sequence[Range], given: Mapping[str, str], config: TrainConfig) -> dict[str, Any]:

@@ -35,7 +35,7 @@ ORDER = (
     ("running", "doctor", "clip_dataset", "exporting", "downloading"),
     ("extraction", "examples", "scoring", "evaluation", "baselines", "comparison", "dropping", "shortcuts",
      "subgroups", "audit"),
-    ("forecast", "jobs", "results", "training_loop", "stacked_training"),
+    ("forecast", "jobs", "results", "training_loop", "stacked_training", "wishes"),
     ("training",),
     ("tables", "audit_tables", "thumbnails", "drawing", "prose"),
     ("report", "ablation", "predicting", "prediction", "attention", "paper", "search_space", "tuning"),

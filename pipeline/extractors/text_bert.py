@@ -19,7 +19,7 @@ from pipeline.config import digest, setting
 from pipeline.devices import DtypeChoice
 from pipeline.errors import UsageError, WeightsError
 from pipeline.extractors import Extractor
-from pipeline.hub import HubFile, HubModel, keep_hub_offline, weight_files
+from pipeline.hub import HubFile, HubModel, keep_hub_offline, model_folder, weight_files
 from pipeline.media import FeatureSequence, Media, Needs, Spoken
 from pipeline.networks import RANDOM_SEED
 from pipeline.utterances import Frame, HashedWords, Pieces, Speakers, read_utterance, readable
@@ -112,18 +112,8 @@ class TextBert(Extractor):
         Raises:
             WeightsError: there is no such folder and it cannot be fetched.
         """
-        choice, model = self.config.weights, self.config.model
-        if Path(model).is_dir():
-            return Path(model)
-        if choice == "random":
-            return None
-        if choice != "pretrained":
-            for candidate in (Path(choice) / Path(model).name, Path(choice)):
-                if (candidate / "config.json").is_file():
-                    return candidate
-            raise WeightsError(f"no model in {choice}; expected config.json, weights and a tokenizer in it or in"
-                               f" {Path(choice) / Path(model).name}")
-        return hub_model(model).fetch()
+        return model_folder(self.config.model, self.config.weights, hub_model(self.config.model),
+                            holds="config.json, weights and a tokenizer")
 
     @cached_property
     def architecture(self) -> dict[str, Any]:
