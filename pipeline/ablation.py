@@ -24,18 +24,18 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.ablation_plots import plot_ablation
 from pipeline.config import to_json
-from pipeline.dropping import scored_split, scores_without
 from pipeline.errors import UsageError
 from pipeline.joined import JoinedStores, choose_inputs, open_stores
+from pipeline.learning.train_config import TrainConfig
+from pipeline.learning.training_loop import Progress, Quiet
+from pipeline.learning.wishes import settle_wishes
 from pipeline.metrics import mean_and_sd
+from pipeline.pages.ablation_plots import plot_ablation
 from pipeline.runs import model_class, read_json, write_json, write_text
+from pipeline.scores.dropping import scored_split, scores_without
 from pipeline.storage.durable import replacing
-from pipeline.train_config import TrainConfig
 from pipeline.training import resume, settings_for, train
-from pipeline.training_loop import Progress, Quiet
-from pipeline.wishes import settle_wishes
 
 MOST_INPUTS = 6                 # 63 subsets; more are more likely a mistake than a plan
 

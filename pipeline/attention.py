@@ -14,27 +14,27 @@ from torch import Tensor
 
 from models._layers import Mixed
 from models.cross_attention import CrossAttention, parts, side_of
-from pipeline.answers import is_by_folds, read_folds_plan, unseen
-from pipeline.attention_plots import Looks, draw_attention
 from pipeline.batch import Batches
 from pipeline.clip import Clip
-from pipeline.crops import FaceSnippetExtractor
 from pipeline.decode import read_media
-from pipeline.drawing import check_source
 from pipeline.errors import ClipError, StoreError, UsageError
 from pipeline.evaluation import check_features
-from pipeline.scoring import in_units
 from pipeline.extractors import Extractor
 from pipeline.faces import COLUMNS, SPEAKING_COLUMNS
 from pipeline.joined import JoinedStores, is_labelled, open_stores
+from pipeline.learning.scaling import Scaler
 from pipeline.media import Media
-from pipeline.packing import stored_clips
+from pipeline.networks.crops import FaceSnippetExtractor
+from pipeline.networks.snippets import RATE_HZ, middle
+from pipeline.pages.attention_plots import Looks, draw_attention
+from pipeline.pages.drawing import check_source
 from pipeline.plugins import plugin_class
 from pipeline.runs import Checkpoint, seed_folders
-from pipeline.scaling import Scaler
-from pipeline.snippets import RATE_HZ, middle
-from pipeline.spectrogram import log_mel
+from pipeline.scores.answers import is_by_folds, read_folds_plan, unseen
+from pipeline.scores.scoring import in_units
+from pipeline.sound.spectrogram import log_mel
 from pipeline.storage.durable import replacing
+from pipeline.storage.packing import stored_clips
 from pipeline.store import FeatureStore
 
 PICTURE_SIDE = 112              # of whole frames, as the networks of snippets see them

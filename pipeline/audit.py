@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from pipeline import plugins
-from pipeline.answers import read_answers
 from pipeline.clip import Task
 from pipeline.errors import StoreError, TrainingError, UsageError
-from pipeline.folds import TEST, TRAIN, choose_folds
 from pipeline.joined import JoinedStores, is_labelled, open_stores
+from pipeline.learning.folds import TEST, TRAIN, choose_folds
+from pipeline.learning.splits import choose_splits
 from pipeline.metrics import main_metric
 from pipeline.runs import count_read, read_json
-from pipeline.shortcuts import Cues, score_fold_shortcuts, score_shortcuts
-from pipeline.splits import choose_splits
-from pipeline.subgroups import subgroups
+from pipeline.scores.answers import read_answers
+from pipeline.scores.shortcuts import Cues, score_fold_shortcuts, score_shortcuts
+from pipeline.scores.subgroups import subgroups
 
 
 def shared_with_train(clips: pd.DataFrame, splits: Mapping[str, np.ndarray],
@@ -110,7 +110,7 @@ def audit_stores(features: Path | Sequence[Path], *, tasks: Sequence[str] | None
 
     Returns:
         ``{"cues", "shortcuts", "shared_with_train", "known_leaks", "main_metrics": {task: metric}, "test_reads"}``; see
-        :func:`pipeline.shortcuts.score_shortcuts` and :func:`shared_with_train`.
+        :func:`pipeline.scores.shortcuts.score_shortcuts` and :func:`shared_with_train`.
 
     Raises:
         StoreError: a store cannot be read, or has no such task.
@@ -162,7 +162,7 @@ def audit_run(run: Path, features: Sequence[Path] | None = None) -> dict[str, An
 
     Returns:
         ``{"split", "main_metrics", "model", "scores", "shortcuts", "shared_with_train", "known_leaks", "subgroups":
-        {task: [...]}}``; of the split that the report shows. Subgroups as :class:`pipeline.subgroups.Subgroup`.
+        {task: [...]}}``; of the split that the report shows. Subgroups as :class:`pipeline.scores.subgroups.Subgroup`.
 
     Raises:
         TrainingError: the folder holds no finished run.

@@ -18,8 +18,8 @@ from torch import Tensor
 from models import Context, Model
 from pipeline.errors import TrainingError
 from pipeline.joined import Rows, row_index
-from pipeline.scaling import Scaler, pool_rows
-from pipeline.units import Units
+from pipeline.learning.scaling import Scaler, pool_rows
+from pipeline.learning.units import Units
 
 BUCKET_BATCHES = 32             # clips are sorted by length within this many batches: little padding, enough chance
 

@@ -12,7 +12,7 @@ from pipeline.errors import UsageError, WeightsError, unknown_name
 from pipeline.extractors.audio_encoder import AudioEncoder
 from pipeline.extractors.face_encoder import FaceEncoder
 from pipeline.extractors.text_bert import hub_model
-from pipeline.hub import RECORD, HubModel, files_of
+from pipeline.networks.hub import RECORD, HubModel, files_of
 from pipeline.weights import Bundled, ByHand, Published, check_published, sha256, weights_folder
 
 TEXT = "text_bert"

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.answers import read_answers
 from pipeline.clip import Task
 from pipeline.errors import TrainingError, UsageError
 from pipeline.joined import JoinedStores, open_stores
 from pipeline.metrics import metric_names
-from pipeline.resampling import paired_difference
 from pipeline.runs import read_json
+from pipeline.scores.answers import read_answers
+from pipeline.scores.resampling import paired_difference
 
 
 def compare(first: Path, second: Path, *, split: str | None = None, seed: int = 0) -> dict[str, Any]:

@@ -20,14 +20,12 @@ import numpy as np
 
 from pipeline.clip import Clip
 from pipeline.config import setting
-from pipeline.damage import Decoded, damages
-from pipeline.frame_files import FrameBuffer
+from pipeline.decoding.damage import Decoded, damages
+from pipeline.decoding.frame_files import FrameBuffer
+from pipeline.decoding.pipes import BufferSink, ByteSink, SampleBuffer, run_reading
+from pipeline.decoding.probe import (MESSAGE_BYTES, PROCESS_BYTES, Probe, child_environment, clip_error, ffmpeg_path,
+                                     ffmpeg_version, input_options, messages, probe, quoted, source_url)
 from pipeline.media import SAMPLE_RATE_HZ, FrameRequest, Frames, Media
-from pipeline.pipes import BufferSink, ByteSink, SampleBuffer, run_reading
-from pipeline.probe import (
-    MESSAGE_BYTES, PROCESS_BYTES, Probe, child_environment, clip_error, ffmpeg_path, ffmpeg_version, input_options,
-    messages, probe, quoted, source_url,
-)
 
 __all__ = ["DECODE_VERSION", "Damage", "DecodeLimits", "Probe", "ffmpeg_path", "ffmpeg_version", "frame_count",
            "output_size", "picture_size", "probe", "read_media", "selection", "view_box"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DatasetError, UsageError
-from pipeline.turns import Turn, Turns
+from pipeline.segmenting.turns import Turn, Turns
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation

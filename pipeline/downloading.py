@@ -14,9 +14,10 @@ from typing import Any
 
 from pipeline.downloads import Distribution, Part
 from pipeline.errors import DatasetError, unknown_name
-from pipeline.fetching import Patience
-from pipeline.staging import RECORD, alone, is_there, read_record, recorded_files, settle, size_here, staging_folder
-from pipeline.transfer import Downloaded, DownloadPlan, Progress, Transfer
+from pipeline.transferring.fetching import Patience
+from pipeline.transferring.staging import (RECORD, alone, is_there, read_record, recorded_files, settle, size_here,
+                                           staging_folder)
+from pipeline.transferring.transfer import Downloaded, DownloadPlan, Progress, Transfer
 
 
 def plan_download(distribution: Distribution, root: Path | None = None, *, parts: Sequence[str] = (),

@@ -26,17 +26,17 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.answers import is_by_folds, read_folds_plan, unseen
 from pipeline.clip import Task
 from pipeline.devices import usable_device
 from pipeline.errors import StoreError, TrainingError, UsageError
-from pipeline.examples import Examples, lay_out
 from pipeline.joined import JoinedStores, is_labelled, open_stores
 from pipeline.label_maps import MappedStores, find_map
+from pipeline.learning.examples import Examples, lay_out
+from pipeline.learning.scaling import SPEAKER_NOTE, Scaler
 from pipeline.recipes import recipe_differences
 from pipeline.runs import Checkpoint, count_read, seed_folders
-from pipeline.scaling import SPEAKER_NOTE, Scaler
-from pipeline.scoring import Scored, in_units, outputs_of
+from pipeline.scores.answers import is_by_folds, read_folds_plan, unseen
+from pipeline.scores.scoring import Scored, in_units, outputs_of
 
 TEST_SPLIT = "test"
 

@@ -17,20 +17,18 @@ from typing import Protocol
 
 import torch
 
-from pipeline.running import orders
 from pipeline.datasets import Dataset
 from pipeline.errors import PipelineError, StoreError
-from pipeline.storage.lock import locked
-from pipeline.packing import Failure
-from pipeline.running.planning import (
-    ExtractConfig, Plan, check_store, find_todos, plan_extraction,
-)
-from pipeline.running.pool import STOP_SIGNALS, run_chunks
 from pipeline.recipes import PlannedFeature
+from pipeline.running import orders
+from pipeline.running.planning import ExtractConfig, Plan, check_store, find_todos, plan_extraction
+from pipeline.running.pool import STOP_SIGNALS, run_chunks
 from pipeline.running.scheduling import Todo, cut
-from pipeline.shards import finished_shards, open_store, pack, shard_folder
-from pipeline.store import FeatureStore
 from pipeline.running.worker import Chunk, ChunkReport
+from pipeline.storage.lock import locked
+from pipeline.storage.packing import Failure
+from pipeline.storage.shards import finished_shards, open_store, pack, shard_folder
+from pipeline.store import FeatureStore
 
 __all__ = ["ExtractConfig", "ExtractionReport", "Progress", "Quiet", "extract"]
 

@@ -16,19 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.curation.contents import (
-    Choice, FeaturePart, StoreContents, gather_column, gather_feature, read_contents, read_rows,
-)
+from pipeline.curation.contents import (Choice, FeaturePart, StoreContents, gather_column, gather_feature,
+                                        read_contents, read_rows)
 from pipeline.errors import StoreError, UsageError, unknown_name
-from pipeline.faces.gallery import (
-    NAMES, Prototypes, check_same_feature, check_same_width, name_key, read_names, read_prototypes,
-)
+from pipeline.faces.gallery import (NAMES, Prototypes, check_same_feature, check_same_width, name_key, read_names,
+                                    read_prototypes)
 from pipeline.identities import CLUSTERS, PAGE, SPEAKERS, clear_leftovers, write_private, write_prototypes, write_table
 from pipeline.media import FeatureSequence
-from pipeline.packing import rows_digest
-from pipeline.shards import finished_shards, shard_folder
 from pipeline.storage.layout import TIMES_KINDS, holds_identities
 from pipeline.storage.lock import locked
+from pipeline.storage.packing import rows_digest
+from pipeline.storage.shards import finished_shards, shard_folder
 from pipeline.storage.writing import Block, FeatureRows, write_file
 from pipeline.store import FeatureStore
 

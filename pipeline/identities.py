@@ -22,9 +22,9 @@ from pipeline.config import setting
 from pipeline.errors import StoreError, UsageError
 from pipeline.faces.clusters import NOBODY, cluster, overlapping, prototypes
 from pipeline.faces.gallery import LEAST_LIKENESS, NAMES, PROTOTYPES, Gallery, Prototypes
-from pipeline.shards import open_store
 from pipeline.storage.durable import PRIVATE_FOLDER, new_folder, replacing
 from pipeline.storage.layout import holds_identities
+from pipeline.storage.shards import open_store
 from pipeline.store import FeatureStore
 
 CLUSTERS, SPEAKERS, PAGE = "clusters.csv", "speakers.csv", "clusters.html"
@@ -197,7 +197,7 @@ def make_gallery(path: Path, out: Path, config: ClusterConfig = ClusterConfig(),
         UsageError: ``out`` is there already, or it is not clear which feature is meant.
         StoreError: the store cannot be read or holds no identities, or ``out`` cannot be written.
     """
-    from pipeline.cluster_sheet import draw_sheet
+    from pipeline.pages.cluster_sheet import draw_sheet
     if os.path.lexists(out):
         raise UsageError(f"{out} is there already, and with it perhaps the names that were given; choose another --out")
     store = open_store(path)

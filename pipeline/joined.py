@@ -12,8 +12,8 @@ import pandas as pd
 
 from pipeline.clip import Task
 from pipeline.errors import StoreError
-from pipeline.layered import is_layered as is_layered
-from pipeline.shards import open_store
+from pipeline.learning.layered import is_layered as is_layered
+from pipeline.storage.shards import open_store
 from pipeline.store import FeatureStore
 
 # One feature of each group is a model's input unless the user names the inputs: what is said, how, and what is seen.

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.clip import FrameLabels
 from pipeline.clip import Spoken as Spoken
-from pipeline.frame_files import FrameFile
+from pipeline.decoding.frame_files import FrameFile
 from pipeline.windows import Snippets
 
 SAMPLE_RATE_HZ = 16_000

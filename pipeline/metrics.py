@@ -3,7 +3,7 @@
 Classification: accuracy, weighted F1 (MELD's score), macro F1 and UAR (unweighted average recall), as scikit-learn
 defines them and fractions 0–1; where one class is looked for also average precision (AVA's). Regression: the
 concordance correlation coefficient (Lin 1989), Pearson's r, mean absolute error, root mean squared error. All but
-average precision are functions of sums over clips, which :mod:`pipeline.resampling` redraws.
+average precision are functions of sums over clips, which :mod:`pipeline.scores.resampling` redraws.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.average_precision import average_precision
 from pipeline.clip import Task
+from pipeline.scores.average_precision import average_precision
 
 AVERAGE_PRECISION = "average_precision"
 CLASSIFICATION_METRICS = ("accuracy", "weighted_f1", "macro_f1", "uar")

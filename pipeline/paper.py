@@ -17,13 +17,13 @@ from pipeline.audit import known_leaks, statements
 from pipeline.clip import Corpus, Task
 from pipeline.comparison import compare
 from pipeline.errors import TrainingError, UsageError
-from pipeline.folds import TEST
 from pipeline.joined import JoinedStores, open_stores
-from pipeline.latex import escaped, mathematical, table
+from pipeline.learning.folds import TEST
 from pipeline.metrics import LOWER_IS_BETTER, SHARES
-from pipeline.prose import DIGITS, describe_feature, describe_training, listing
+from pipeline.pages.latex import escaped, mathematical, table
+from pipeline.pages.prose import DIGITS, describe_feature, describe_training, listing
+from pipeline.pages.tables import BASELINES, MEAN_BASELINE, METRIC_TITLES, printed
 from pipeline.runs import read_json, write_text
-from pipeline.tables import BASELINES, MEAN_BASELINE, METRIC_TITLES, printed
 
 LEVEL = 0.05                    # of the two-sided p-value below which two runs differ
 REDISTRIBUTION = {"no": "nothing made from it may be passed on",

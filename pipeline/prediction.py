@@ -36,8 +36,8 @@ from pipeline.predicting.timeline import timeline_page
 from pipeline.predicting.track_files import tracks_csv
 from pipeline.runs import write_text
 from pipeline.segmentation import segment
-from pipeline.subtitles import PLAIN, TIMED, Cue, read_cues, read_transcript
-from pipeline.tracks import Faces
+from pipeline.speaking.tracks import Faces
+from pipeline.words.subtitles import PLAIN, TIMED, Cue, read_cues, read_transcript
 
 __all__ = ["PredictConfig", "Prediction", "find_sources", "name_sources", "predict"]
 

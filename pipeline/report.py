@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import platform
-import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,23 +15,19 @@ import pandas as pd
 from markupsafe import Markup
 
 import pipeline
-from pipeline import figures
-from pipeline.answers import read_answers, read_folds_plan
-from pipeline.audit_tables import audit_section
-from pipeline.clip import Corpus, Task
-from pipeline.errors import TrainingError
-from pipeline.joined import JoinedStores, open_stores
+from pipeline.clip import Task
 from pipeline.metrics import SHARES, main_metric
-from pipeline.packing import stored_clips
-from pipeline.prose import DIGITS, FeatureText, describe_feature, describe_training, listing
-from pipeline.runs import read_history, read_json, write_text
-from pipeline.tables import METRIC_TITLES, ScoreTable, confusion, coverage, fold_table, printed, scaled, score_table
-from pipeline.thumbnails import Thumbnail, face_feature, picture_clip, problems, spread
+from pipeline.pages import figures
+from pipeline.pages.audit_tables import audit_section
+from pipeline.pages.face_sheet import face_sheet
+from pipeline.pages.finished_run import FinishedRun
+from pipeline.pages.prose import DIGITS, describe_training, listing
+from pipeline.pages.tables import (METRIC_TITLES, ScoreTable, confusion, coverage, fold_table, printed, scaled,
+                                   score_table)
+from pipeline.runs import write_text
 
-MOST_FACES = 24
 MOST_LISTED = 50                    # rows of a table of clips before "and N more"
 FEW_CLIPS, FEW_GROUPS = 100, 10     # below these a bootstrap interval is itself a rough guess
-EXCERPT_CHARACTERS = 60
 LIBRARIES = ("torch", "numpy", "pandas", "scikit-learn", "h5py", "matplotlib")
 
 
@@ -60,7 +53,7 @@ def write_report(run: Path, *, features: Sequence[Path] | None = None, thumbnail
     page = templates().get_template("report.html.jinja").render(
         run=finished, headline=_headline(finished), recipe=_recipe(finished), curves=_curves(finished),
         results=[_result(finished, task) for task in finished.tasks], gaps=_gaps(finished), versions=_versions(),
-        audit=audit_section(finished), sheet=_sheet(finished, thumbnails=thumbnails), corpora=finished.corpora,
+        audit=audit_section(finished), sheet=face_sheet(finished, thumbnails=thumbnails), corpora=finished.corpora,
         made=datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC"))
     write_text(finished.folder / "report.html", page)
     return finished.folder / "report.html"
@@ -68,92 +61,12 @@ def write_report(run: Path, *, features: Sequence[Path] | None = None, thumbnail
 
 def templates() -> jinja2.Environment:
     """The pages' templates; whatever is put into one is escaped."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / "pages" / "templates"),
                                      autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True)
     environment.filters.update(listing=listing, printed=lambda value, metric: printed(metric, value), short=_short)
     environment.globals.update(metric_titles=METRIC_TITLES, unit=_unit)
     return environment
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """What a run left behind, read once.
-
-    Args:
-        folder: of the run.
-        config, metrics: ``config.json`` and ``metrics.json``.
-        history: lines of ``history.jsonl``; those of all folds with ``fold``, its name.
-        predictions: ``predictions.csv``, every cell as text but ``seed``.
-        stores: what it learnt from.
-    """
-
-    folder: Path
-    config: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    history: Sequence[Mapping[str, Any]]
-    predictions: pd.DataFrame
-    stores: JoinedStores
-
-    @classmethod
-    def load(cls, folder: Path, features: Sequence[Path] | None = None) -> FinishedRun:
-        """Read everything.
-
-        Raises:
-            TrainingError: a file of the run is missing or damaged.
-            StoreError: a store cannot be read, or is not labelled for the run's tasks.
-        """
-        config, metrics = read_json(folder / "config.json"), read_json(folder / "metrics.json")
-        predictions = read_answers(folder / "predictions.csv")
-        try:
-            predictions["seed"] = predictions["seed"].astype(int)
-        except (ValueError, KeyError) as error:
-            raise TrainingError(f"{folder / 'predictions.csv'} cannot be read ({error}); train again") from error
-        stores = open_stores([Path(path) for path in features or config["features"]])
-        for task in config["tasks"]:
-            stores.labels(task)
-        folds = read_folds_plan(folder)["folds"] if "folds" in config else []
-        history = [{**line, "fold": fold["name"]} for fold in folds for line in read_history(folder / fold["folder"])]
-        return cls(folder, config, metrics, history or read_history(folder), predictions, stores)
-
-    @property
-    def tasks(self) -> list[Task]:
-        return [self.stores.tasks[name] for name in self.config["tasks"]]
-
-    @property
-    def shown_split(self) -> str:
-        """The split whose scores the page shows: test, or dev where there is no scored test split."""
-        test = self.config["splits"]["test"]
-        return str(test if test in self.metrics else self.config["splits"]["dev"])
-
-    @property
-    def by_folds(self) -> bool:
-        return "folds" in self.config
-
-    @property
-    def units(self) -> str:
-        """What the scores count."""
-        return "rows of clips" if self.metrics.get("level") == "frame" else "clips"
-
-    @property
-    def corpora(self) -> list[Corpus]:
-        """Of all stores, each once."""
-        return list({store.corpus.name: store.corpus for store in self.stores.stores}.values())
-
-    def labelled(self, task: Task, split: str) -> pd.DataFrame:
-        """Predictions of a task for a split's labelled clips, all seeds."""
-        rows = self.predictions
-        found: pd.DataFrame = rows[(rows["task"] == task.name) & (rows["split"] == split) & (rows["label"] != "")]
-        return found
-
-    @cached_property
-    def features(self) -> list[FeatureText]:
-        """Recipes of the inputs and of what they are made from."""
-        names = list(self.config["inputs"])
-        for name in names:
-            names += [upstream for upstream in self.stores.owner(name).recipe(name).get("upstream", {})
-                      if upstream not in names and upstream in self.stores.features]
-        return [describe_feature(name, self.stores.owner(name).head(name)) for name in names]
 
 
 def _headline(run: FinishedRun) -> dict[str, Any]:
@@ -294,47 +207,6 @@ def _gaps(run: FinishedRun) -> dict[str, Any]:
     return {"coverage": coverage(run.stores.stores), "failures": failures.head(MOST_LISTED).to_dict("records"),
             "num_failures": len(failures), "left_out": left_out[:MOST_LISTED], "num_left_out": len(left_out),
             "train": "the folds" if run.by_folds else train, "most": MOST_LISTED}
-
-
-def _sheet(run: FinishedRun, *, thumbnails: bool) -> dict[str, Any]:
-    """Section 7: faces of some clips with label, prediction and words."""
-    found = [(store, name) for store in run.stores.stores if (name := face_feature(store)) is not None]
-    if not found:
-        return {"why_none": "no_faces", "cards": []}
-    store, feature = found[0]
-    if store.corpus.redistribute == "no" and not thumbnails:
-        return {"why_none": "forbidden", "cards": []}
-    task, seed = run.tasks[0], run.config["seeds"][0]
-    rows = run.predictions[(run.predictions["task"] == task.name) & (run.predictions["seed"] == seed)]
-    answers = rows.drop_duplicates("clip_id").set_index("clip_id").to_dict("index")
-    there = dict(zip(store.column("clip_id").tolist(), np.diff(store.offsets(feature)).tolist(), strict=True))
-    shown = [clip_id for clip_id in answers if there.get(clip_id, 0)]
-    if not shown:
-        return {"why_none": "no_rows", "cards": []}
-    keys = {clip_id: (answers[clip_id]["split"], answers[clip_id]["label"] if task.classes else "")
-            for clip_id in shown}
-    wrong = [clip_id for clip_id in shown if _is_wrong(task, answers[clip_id])]
-    clips = {clip.clip_id: clip for clip in stored_clips(store)}
-    cards, pictures = [], []
-    for clip_id in spread(keys, wrong, MOST_FACES):
-        picture = picture_clip(clips[clip_id], store.read(clip_id, feature))
-        pictures.append(picture)
-        if picture.data_uri:
-            cards.append(_card(picture, answers[clip_id], task, clips[clip_id].text))
-    return {"why_none": "" if cards else "no_files", "cards": cards, "task": task, "seed": seed, "several": len(
-        run.config["seeds"]) > 1, "problems": problems(pictures), "restricted": store.corpus.redistribute == "no"}
-
-
-def _is_wrong(task: Task, answer: Mapping[str, Any]) -> bool:
-    return bool(task.classes and answer["label"] and answer["label"] != answer["prediction"])
-
-
-def _card(picture: Thumbnail, answer: Mapping[str, Any], task: Task, text: str) -> dict[str, Any]:
-    label, prediction = answer["label"], answer["prediction"]
-    if not task.classes:
-        label, prediction = (printed("ccc", float(value)) if value else "" for value in (label, prediction))
-    return {"picture": picture, "label": label, "prediction": prediction, "is_wrong": _is_wrong(task, answer),
-            "text": textwrap.shorten(text, EXCERPT_CHARACTERS, placeholder=" …")}
 
 
 def _versions() -> dict[str, str]:

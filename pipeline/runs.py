@@ -43,7 +43,7 @@ from pipeline import plugins
 from pipeline.clip import Task
 from pipeline.config import to_json
 from pipeline.errors import TrainingError
-from pipeline.layered import is_layered
+from pipeline.learning.layered import is_layered
 
 CHECKPOINT_FORMAT = 1
 _MOST_JSON_BYTES = 2 ** 28

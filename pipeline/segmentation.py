@@ -17,15 +17,14 @@ from pipeline.config import setting
 from pipeline.decode import read_media
 from pipeline.errors import StoreError, UsageError
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence
-from pipeline.packing import stored_clips
-from pipeline.prosody import runs
-from pipeline.speakers import (
-    count_groups, group_windows, label_steps, likelihood, neighbour_graph, resegment, spectrum, speech_frames,
-    speech_windows, standardised, supervectors,
-)
+from pipeline.segmenting.speakers import (count_groups, group_windows, label_steps, likelihood, neighbour_graph,
+                                          resegment, spectrum, speech_frames, speech_windows, standardised,
+                                          supervectors)
+from pipeline.segmenting.turns import Turn, Turns, recording_name
+from pipeline.sound.prosody import runs
+from pipeline.sound.voice import HOP_SECONDS, voice_activity
+from pipeline.storage.packing import stored_clips
 from pipeline.store import FeatureStore
-from pipeline.turns import Turn, Turns, recording_name
-from pipeline.voice import HOP_SECONDS, voice_activity
 from pipeline.weights import file_digest
 
 MOST_SPEAKERS = 20                 # in any recording; a graph of nearest neighbours tells no more apart

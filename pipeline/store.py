@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.storage.columns import Column, decode
 from pipeline.errors import StoreError
-from pipeline.storage.hdf5 import DAMAGE, Extent, Group, damaged, first_line, identity, opened, reading
-from pipeline.storage.layout import (
-    CLIP_COLUMNS, FAILURE_COLUMNS, FEATURE_TYPES, FORMAT, FORMAT_VERSION, NAME_COLUMNS, NUMBER_COLUMNS,
-    STATUSES, TEXT_COLUMNS, TIMES_KINDS, corpus_from_json, feature_head, parse_json, read_column, requests_from,
-    table_extents,
-)
 from pipeline.media import FeatureSequence
+from pipeline.storage.columns import Column, decode
+from pipeline.storage.hdf5 import DAMAGE, Extent, Group, damaged, first_line, identity, opened, reading
+from pipeline.storage.layout import (CLIP_COLUMNS, FAILURE_COLUMNS, FEATURE_TYPES, FORMAT, FORMAT_VERSION, NAME_COLUMNS,
+                                     NUMBER_COLUMNS, STATUSES, TEXT_COLUMNS, TIMES_KINDS, corpus_from_json,
+                                     feature_head, parse_json, read_column, requests_from, table_extents)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +49,7 @@ class FeatureStore:
     FeatureSequence(values=float32(17, 768), times=proportional)
     """
 
-    num_shards = 0  #: finished shards beside the file that are not packed yet; see :func:`pipeline.shards.open_store`
+    num_shards = 0  #: finished shards beside the file, not packed yet; see :func:`pipeline.storage.shards.open_store`
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.identity = Path(path), identity(Path(path))

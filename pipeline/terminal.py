@@ -26,7 +26,7 @@ from pipeline import plugins
 
 if TYPE_CHECKING:
     from pipeline.extraction import ExtractionReport
-    from pipeline.forecast import Forecast
+    from pipeline.running.forecast import Forecast
     from pipeline.recipes import PlannedFeature
     from pipeline.running.scheduling import Todo
     from pipeline.running.worker import ChunkReport
@@ -266,7 +266,7 @@ def show_metrics(run: Path) -> None:
 
 def show_folds(metrics: Mapping[str, Any]) -> None:
     """One row for each fold and task."""
-    from pipeline.folds import few
+    from pipeline.learning.folds import few
     for shown in (("accuracy", "uar"), ("ccc", "mae")):
         rows = [(name, few(fold["test_groups"]) or "–", task, fold["num_clips"]["test"]["scored"][task],
                  *(_percent(values[metric]) for metric in shown))
@@ -333,7 +333,7 @@ def show_plugins(*, with_settings: bool) -> None:
                 _show_settings(out, name, config, "" if kind == "model" else f"{name}.")
     if with_settings:
         from pipeline.decode import DecodeLimits
-        from pipeline.train_config import TrainConfig
+        from pipeline.learning.train_config import TrainConfig
         _show_settings(out, "extraction: decoding", DecodeLimits, "decode.")
         _show_settings(out, "training", TrainConfig, "")
 

@@ -12,14 +12,14 @@ from typing import Any
 from pipeline.config import with_settings
 from pipeline.devices import torch_threads
 from pipeline.errors import TrainingError, unknown_name
-from pipeline.folds import Folds
-from pipeline.jobs import Job, Material, check_folds, folds_plan, gather, prepare, settle
 from pipeline.joined import open_stores
-from pipeline.results import pool_folds, write_results
+from pipeline.learning.folds import Folds
+from pipeline.learning.jobs import Job, Material, check_folds, folds_plan, gather, prepare, settle
+from pipeline.learning.results import pool_folds, write_results
+from pipeline.learning.stacked_training import train_together, why_apart, with_note
+from pipeline.learning.train_config import TrainConfig
+from pipeline.learning.training_loop import Progress, Quiet, train_seed
 from pipeline.runs import model_class, read_json, write_json
-from pipeline.stacked_training import train_together, why_apart, with_note
-from pipeline.train_config import TrainConfig
-from pipeline.training_loop import Progress, Quiet, train_seed
 
 RUNS = Path("runs")
 

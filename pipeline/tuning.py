@@ -30,14 +30,14 @@ import pandas as pd
 from pipeline.config import to_json
 from pipeline.errors import TrainingError, UsageError
 from pipeline.joined import JoinedStores, choose_inputs, open_stores
+from pipeline.learning.search_space import LEFT_OUT, Range, ranges_of
+from pipeline.learning.train_config import TrainConfig
+from pipeline.learning.training_loop import Progress, Quiet
+from pipeline.learning.wishes import settle_wishes
 from pipeline.metrics import LOWER_IS_BETTER
 from pipeline.runs import model_class, read_json, write_text
-from pipeline.search_space import LEFT_OUT, Range, ranges_of
 from pipeline.storage.lock import locked
-from pipeline.train_config import TrainConfig
 from pipeline.training import settings_for, train
-from pipeline.training_loop import Progress, Quiet
-from pipeline.wishes import settle_wishes
 
 NEEDED = "optuna>=4"
 UNREAD = "(never read)"         # no split has this name, so that none is scored as the test split

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.checkpoints import load_backbone
-from pipeline.checkpoints import load_state as load_state
 from pipeline.errors import FetchError, WeightsError
-from pipeline.fetching import fetch, offline
+from pipeline.networks.checkpoints import load_backbone
+from pipeline.networks.checkpoints import load_state as load_state
+from pipeline.transferring.fetching import fetch, offline
 
 if TYPE_CHECKING:
     import torch
@@ -203,7 +203,7 @@ def _load_resnet18(path: Path) -> object:
 
 
 def _load_r3d101(path: Path) -> object:
-    from pipeline.r3d101 import HEAD, ResNet101Maps
+    from pipeline.networks.r3d101 import HEAD, ResNet101Maps
     return load_backbone(ResNet101Maps(), path, heads=HEAD)
 
 

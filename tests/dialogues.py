@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from pipeline.media import SAMPLE_RATE_HZ
-from pipeline.turns import Turn
+from pipeline.segmenting.turns import Turn
 from tests.voices import vowel
 
 VOWELS_HZ = (730, 1090, 2440), (270, 2290, 3010), (570, 840, 2410), (530, 1840, 2480)  # of men (Peterson and Barney)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.clip import Clip, Corpus, Task
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
+from pipeline.storage.packing import FeatureData, write_store
 
 SPEAKING = Task("speaking", ("not_speaking", "speaking"), level="frame", positive="speaking")
 MOOD = Task("mood", ("calm", "angry"))

@@ -12,7 +12,7 @@ from pipeline.clip import Clip, Corpus
 from pipeline.faces import COLUMNS
 from pipeline.faces.alignment import FIVE_POINTS
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
+from pipeline.storage.packing import FeatureData, write_store
 
 WIDTH = 512
 FACES = "faces-as-they-were"

@@ -16,8 +16,8 @@ from pipeline.config import to_json
 from pipeline.extractors.asd_audio import AsdAudio
 from pipeline.extractors.asd_faces import AsdFaces
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
 from pipeline.runs import Checkpoint
+from pipeline.storage.packing import FeatureData, write_store
 from tests.frame_stores import SPEAKING, grid
 
 SHAPES = {"asd_faces": (112, 112), "asd_audio": (4, 13)}

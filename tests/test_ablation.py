@@ -16,11 +16,11 @@ from tests.training_stores import MODALITIES, make_actors, make_protocol, make_s
 
 from pipeline import ablation
 from pipeline.ablation import ablate, as_frame, variants_of
-from pipeline.ablation_plots import plot_ablation
 from pipeline.cli import main
 from pipeline.errors import TrainingError, UsageError
-from pipeline.train_config import TrainConfig
-from pipeline.training_loop import Progress, Quiet
+from pipeline.learning.train_config import TrainConfig
+from pipeline.learning.training_loop import Progress, Quiet
+from pipeline.pages.ablation_plots import plot_ablation
 
 CONFIG = TrainConfig(device="cpu", epochs=2, baselines=False)
 PAIR = ("audio_logmel", "text_bert")

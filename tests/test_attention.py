@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.makers import make_video
-from tests.test_tracks import FACES_RECIPE, face_rows
+from tests.speaking.test_tracks import FACES_RECIPE, face_rows
 
 from pipeline.attention import draw_clip_attention, look_at, place_of, row_pictures, spectrogram_of
 from pipeline.cli import main
@@ -20,12 +20,12 @@ from pipeline.clip import Clip, Corpus, Task
 from pipeline.errors import StoreError, UsageError
 from pipeline.faces import COLUMNS
 from pipeline.joined import open_stores
+from pipeline.learning.train_config import TrainConfig
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, SourceRecord, write_store
 from pipeline.runs import Checkpoint
-from pipeline.spectrogram import log_mel
+from pipeline.sound.spectrogram import log_mel
+from pipeline.storage.packing import FeatureData, SourceRecord, write_store
 from pipeline.store import FeatureStore
-from pipeline.train_config import TrainConfig
 from pipeline.training import train
 from pipeline.weights import file_digest
 

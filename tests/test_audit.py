@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.frame_stores import make_frame_store
-from tests.pages import parse
+from tests.html_pages import parse
 from tests.training_stores import TASKS, make_actors, make_clips, make_protocol, make_store
 
 from pipeline import audit
@@ -20,8 +20,8 @@ from pipeline.audit import audit_run, audit_stores, leak_notes, shared_with_trai
 from pipeline.cli import main
 from pipeline.errors import StoreError, TrainingError, UsageError
 from pipeline.joined import open_stores
+from pipeline.learning.train_config import TrainConfig
 from pipeline.report import write_report
-from pipeline.train_config import TrainConfig
 from pipeline.training import train
 
 EVIL = "<img src=x onerror=alert(1)>[red]"

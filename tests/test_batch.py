@@ -11,7 +11,7 @@ from tests.training_stores import make_clips, make_store
 
 from pipeline.batch import Batches, gather_rows
 from pipeline.joined import JoinedStores, Rows, open_stores
-from pipeline.scaling import pool_rows
+from pipeline.learning.scaling import pool_rows
 from pipeline.store import FeatureStore
 
 

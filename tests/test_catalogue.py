@@ -16,8 +16,8 @@ from torch import nn
 from pipeline import plugins, weights
 from pipeline.catalogue import Verdict, catalogue, chosen, describe, fetch_networks, verify_networks
 from pipeline.errors import UsageError, WeightsError
-from pipeline.hub import RECORD
 from pipeline.extractors.face_identity import VGGFACE2
+from pipeline.networks.hub import RECORD
 from pipeline.recipes import choose_extractors, plan_features
 from pipeline.weights import Official, load_state
 from tests.makers import make_bert, make_speech_encoder, make_vision_encoder

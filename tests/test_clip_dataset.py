@@ -17,7 +17,7 @@ from pipeline.clip_dataset import ClipDataset
 from pipeline.errors import StoreError
 from pipeline.joined import open_stores
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
+from pipeline.storage.packing import FeatureData, write_store
 from tests.training_stores import MODALITIES, TASKS, make_store
 
 FEATURES = tuple(MODALITIES)

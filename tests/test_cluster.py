@@ -17,8 +17,8 @@ from pipeline.datasets.manifest import Manifest
 from pipeline.errors import PipelineError, UsageError
 from pipeline.extraction import ExtractConfig, Quiet, extract
 from pipeline.running.pool import run_chunks
-from pipeline.store import FeatureStore
 from pipeline.running.worker import ChunkReport
+from pipeline.store import FeatureStore
 from tests.makers import make_video, write_manifest
 from tests.running.test_pool import chunks, results
 

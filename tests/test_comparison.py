@@ -14,7 +14,7 @@ from pipeline import training
 from pipeline.cli import main
 from pipeline.comparison import compare
 from pipeline.errors import TrainingError, UsageError
-from pipeline.train_config import TrainConfig
+from pipeline.learning.train_config import TrainConfig
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 
 from pipeline.clip import Clip
-from pipeline.decode import (
-    DecodeLimits, ffmpeg_path, ffmpeg_version, frame_count, output_size, picture_size, probe, read_media, selection,
-    view_box,
-)
+from pipeline.decode import (DecodeLimits, ffmpeg_path, ffmpeg_version, frame_count, output_size, picture_size, probe,
+                             read_media, selection, view_box)
+from pipeline.decoding.frame_files import FrameBuffer, FrameFile
 from pipeline.errors import ClipError, PipelineError
-from pipeline.frame_files import FrameBuffer, FrameFile
 from pipeline.media import FrameRequest, Media
 from pipeline.windows import Snippets
 

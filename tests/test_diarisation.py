@@ -10,7 +10,7 @@ import pytest
 from pipeline.cli import main
 from pipeline.diarisation import Errors, Score, pooled, score
 from pipeline.errors import DatasetError, UsageError
-from pipeline.turns import Turn, Turns, to_rttm
+from pipeline.segmenting.turns import Turn, Turns, to_rttm
 
 
 def recording(*turns: tuple[float, float, str], name: str = "talk") -> dict[str, Turns]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import downloading, downloads, staging
+from pipeline import downloading, downloads
 from pipeline.cli import main
 from pipeline.datasets.ava import Ava
 from pipeline.datasets.meld import Meld
@@ -27,9 +27,10 @@ from pipeline.datasets.unitalk import Unitalk
 from pipeline.downloading import download, plan_download
 from pipeline.downloads import Distribution
 from pipeline.errors import DatasetError, FetchError, UsageError
-from pipeline.fetching import Patience
-from pipeline.staging import alone, staging_folder
-from pipeline.transfer import Downloaded
+from pipeline.transferring import staging
+from pipeline.transferring.fetching import Patience
+from pipeline.transferring.staging import alone, staging_folder
+from pipeline.transferring.transfer import Downloaded
 from tests.datasets.test_unitalk import KINDS, STARTS, VIDEOS, files_of, labels_of, times_of
 from tests.distributions import make_tar, make_zip, tiny
 from tests.serving import Site, serving
@@ -303,7 +304,8 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(site: Site,
 CHILD = """
 import os, resource, signal, sys
 from pathlib import Path
-from pipeline import staging, transfer
+from pipeline.transferring import staging
+from pipeline.transferring import transfer
 from pipeline.downloading import download, plan_download
 from tests.test_downloading import HASTY, distribution
 

@@ -8,9 +8,8 @@ import pickle
 import pytest
 
 from pipeline import errors
-from pipeline.errors import (
-    ClipError, DatasetError, PipelineError, StoreError, TrainingError, UsageError, WeightsError, unknown_name,
-)
+from pipeline.errors import (ClipError, DatasetError, PipelineError, StoreError, TrainingError, UsageError,
+                             WeightsError, unknown_name)
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:

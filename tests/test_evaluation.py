@@ -13,16 +13,16 @@ import pytest
 import torch
 from tests.training_stores import TASKS, make_actors, make_clips, make_protocol, make_store
 
-from pipeline import scoring
 from pipeline.batch import Batches
-from pipeline.scaling import Scaler
 from pipeline.clip import Clip, Task
 from pipeline.errors import StoreError, TrainingError, UsageError
 from pipeline.evaluation import evaluate
-from pipeline.scoring import outputs_of, summarise
 from pipeline.joined import open_stores
+from pipeline.learning.scaling import Scaler
+from pipeline.learning.train_config import TrainConfig
 from pipeline.runs import Checkpoint
-from pipeline.train_config import TrainConfig
+from pipeline.scores import scoring
+from pipeline.scores.scoring import outputs_of, summarise
 from pipeline.training import train
 
 SIZES = {"train": 80, "dev": 24, "test": 24}

@@ -25,7 +25,7 @@ from pipeline.clip import Clip, Corpus, Task
 from pipeline.errors import PipelineError, StoreError, UsageError
 from pipeline.exporting import FORMATS, WRITERS, Export, ExportConfig, export, huggingface, selection, tensors
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
+from pipeline.storage.packing import FeatureData, write_store
 from tests.identity_stores import make_identities
 from tests.training_stores import CLASSES, MODALITIES, TASKS, make_clips, make_store
 

@@ -15,8 +15,8 @@ import pytest
 from pipeline.datasets.manifest import Manifest
 from pipeline.errors import DatasetError, PipelineError, StoreError, UsageError
 from pipeline.extraction import ExtractConfig, ExtractionReport, Quiet, extract
-from pipeline.store import FeatureStore
 from pipeline.running.worker import ChunkReport
+from pipeline.store import FeatureStore
 from tests.makers import make_bert, make_video, write_manifest
 
 FEATURES = ("text_bert", "audio_logmel", "faces")

@@ -21,8 +21,8 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.faces.gallery import NAMES, PROTOTYPES, Gallery, read_prototypes
 from pipeline.forgetting import forget
 from pipeline.identities import CLUSTERS, PAGE, SPEAKERS, make_gallery, match_speakers, write_prototypes
-from pipeline.shards import shard_folder
 from pipeline.storage.lock import locked
+from pipeline.storage.shards import shard_folder
 from pipeline.store import FeatureStore
 from tests.identity_stores import RECIPE, looks, make_identities
 from tests.test_identities import CAST, WHO_SPEAKS, mode, name_clusters, rows_of

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from models import Context, Model
 from pipeline import plugins, training
-from pipeline.average_precision import average_precision
 from pipeline.errors import UsageError
 from pipeline.evaluation import evaluate
-from pipeline.examples import Examples, lay_out
 from pipeline.joined import open_stores
+from pipeline.learning.examples import Examples, lay_out
+from pipeline.learning.train_config import TrainConfig
 from pipeline.report import write_report
-from pipeline.scoring import outputs_of
-from pipeline.train_config import TrainConfig
+from pipeline.scores.average_precision import average_precision
+from pipeline.scores.scoring import outputs_of
 
 INPUTS = ("asd_faces", "asd_audio")
 
@@ -113,7 +113,7 @@ def test_a_batch_of_rows_is_no_larger_than_asked_and_the_answers_do_not_depend_o
     assert max(sizes) <= 60 and len(sizes) > 10
     network = Rowwise(Rowwise.Config(), examples.batches.inputs, {"speaking": 2})
     whole = outputs_of(network, examples.batches, np.arange(54))["speaking"]
-    monkeypatch.setattr("pipeline.scoring.SCORING_ROWS", 40)
+    monkeypatch.setattr("pipeline.scores.scoring.SCORING_ROWS", 40)
     torch.testing.assert_close(outputs_of(network, examples.batches, np.arange(54))["speaking"], whole)
     assert len(whole) == len(examples.units)
 

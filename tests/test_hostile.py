@@ -18,14 +18,14 @@ from pipeline.datasets.manifest import Manifest
 from pipeline.decode import read_media
 from pipeline.errors import PipelineError, TrainingError
 from pipeline.extraction import ExtractConfig, extract
-from pipeline.train_config import TrainConfig
+from pipeline.learning.train_config import TrainConfig
 from pipeline.report import write_report
 from pipeline.runs import Checkpoint, append_history, read_history, seed_folders
 from pipeline.training import train
 from tests import hostile_files, hostile_media
 from tests.hostile_media import Bait, Trial, bait, is_one_line
 from tests.makers import make_video, write_manifest
-from tests.pages import assert_inert, open_browser, parse, visit
+from tests.html_pages import assert_inert, open_browser, parse, visit
 
 
 @pytest.fixture(scope="module")

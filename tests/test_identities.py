@@ -17,14 +17,12 @@ from pipeline.curation.repair import repair
 from pipeline.curation.subsets import Selection, subset
 from pipeline.errors import StoreError, UsageError
 from pipeline.faces.gallery import NAMES, PROTOTYPES, Gallery
-from pipeline.identities import (
-    CLUSTERS, FINDINGS, PAGE, SPEAKERS, ClusterConfig, clear_leftovers, coverage, make_gallery, match_speakers,
-    read_tracks,
-)
-from pipeline.packing import FeatureData, stored_cells, stored_clips, write_store
-from pipeline.shards import pack_store, shard_folder
+from pipeline.identities import (CLUSTERS, FINDINGS, PAGE, SPEAKERS, ClusterConfig, clear_leftovers, coverage,
+                                 make_gallery, match_speakers, read_tracks)
 from pipeline.storage.durable import replacing
 from pipeline.storage.layout import holds_identities
+from pipeline.storage.packing import FeatureData, stored_cells, stored_clips, write_store
+from pipeline.storage.shards import pack_store, shard_folder
 from pipeline.store import FeatureStore
 from tests.identity_stores import RECIPE, looks, make_identities
 

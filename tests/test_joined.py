@@ -11,7 +11,7 @@ from tests.training_stores import CLASSES, TASKS, make_clips, make_store
 from pipeline.clip import Clip, Corpus, Task
 from pipeline.errors import StoreError
 from pipeline.joined import choose_inputs, is_labelled, open_stores
-from pipeline.packing import FeatureData, write_store
+from pipeline.storage.packing import FeatureData, write_store
 from pipeline.store import FeatureStore
 
 

@@ -17,8 +17,8 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.evaluation import evaluate
 from pipeline.joined import open_stores
 from pipeline.label_maps import MappedStores, find_map, shipped_maps
-from pipeline.packing import FeatureData, write_store
-from pipeline.train_config import TrainConfig
+from pipeline.learning.train_config import TrainConfig
+from pipeline.storage.packing import FeatureData, write_store
 from pipeline.training import train
 from tests.training_stores import MODALITIES, TASKS, make_clips, make_store, rows_of
 

@@ -15,11 +15,11 @@ from pipeline.batch import Batches, as_rows
 from pipeline.clip import Clip, Corpus, Task
 from pipeline.evaluation import evaluate
 from pipeline.joined import Rows, is_layered, open_stores
+from pipeline.learning.train_config import TrainConfig
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
 from pipeline.plugins import names, plugin_class
 from pipeline.runs import Checkpoint
-from pipeline.train_config import TrainConfig
+from pipeline.storage.packing import FeatureData, write_store
 from pipeline.training import train
 
 CLASSES = ("happy", "sad")

@@ -14,14 +14,14 @@ from models.cross_attention import CrossAttention
 from models.intermediate import Intermediate
 from pipeline.clip import Clip, Corpus, Task
 from pipeline.errors import UsageError
-from pipeline.jobs import prepare
 from pipeline.joined import open_stores
+from pipeline.learning.jobs import prepare
+from pipeline.learning.train_config import TrainConfig
+from pipeline.learning.training_loop import TrainingState, training_step
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
 from pipeline.runs import Checkpoint, read_history
-from pipeline.train_config import TrainConfig
+from pipeline.storage.packing import FeatureData, write_store
 from pipeline.training import resume, train
-from pipeline.training_loop import TrainingState, training_step
 
 CLASSES = ("joy", "sadness", "anger", "fear")
 SHAPES = {"face_r3d101": ("face", (8, 4)), "audio_resnet18": ("audio", (6,))}

@@ -15,8 +15,8 @@ import pytest
 
 from pipeline.clip import Clip
 from pipeline.decode import DecodeLimits, read_media
+from pipeline.decoding.frame_files import FrameBuffer, FrameFile
 from pipeline.errors import ClipError
-from pipeline.frame_files import FrameBuffer, FrameFile
 from pipeline.media import FrameRequest, Frames
 from tests.makers import make_video
 from tests.odd_media import digests, extract_files, outcomes
@@ -95,7 +95,7 @@ def test_a_disk_that_fills_up_midway_is_a_passing_error_that_names_the_folder(te
 
 
 def test_a_killed_run_leaves_no_temporary_file(temporary: Path) -> None:
-    code = ("import time; from pipeline.frame_files import FrameBuffer;"
+    code = ("import time; from pipeline.decoding.frame_files import FrameBuffer;"
             " buffer = FrameBuffer(100, 99, 99, memory_bytes=0);"
             " buffer.advance(len(buffer.room())); print('ready', flush=True); time.sleep(60)")
     with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(temporary)},

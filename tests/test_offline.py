@@ -23,8 +23,8 @@ from pipeline.errors import EXIT_CLIPS_FAILED
 from pipeline.extractors import text_bert
 from pipeline.extractors.audio_encoder import AudioEncoder
 from pipeline.extractors.face_encoder import FaceEncoder
-from pipeline.hub import HubFile
-from pipeline.networks import RANDOM_SEED
+from pipeline.networks.backbones import RANDOM_SEED
+from pipeline.networks.hub import HubFile
 from pipeline.rendering.corpus import render_corpus
 from pipeline.store import FeatureStore
 from tests.makers import make_bert, make_speech_encoder, make_video, make_vision_encoder, write_manifest

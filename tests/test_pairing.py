@@ -15,11 +15,11 @@ import pytest
 from models.cross_attention import CrossAttention
 from models.early import Early
 from pipeline.clip import Clip, Corpus, Task
-from pipeline.jobs import gather
 from pipeline.joined import open_stores
+from pipeline.learning.jobs import gather
+from pipeline.learning.train_config import TrainConfig
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
-from pipeline.train_config import TrainConfig
+from pipeline.storage.packing import FeatureData, write_store
 
 CLASSES = ("calm", "happy", "sad")
 NUMBERS = range(12)

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.test_latex import balanced
+from tests.pages.test_latex import balanced
 from tests.training_stores import make_actors, make_clips, make_protocol, make_store, rows_of
 
 from pipeline.cli import main
 from pipeline.clip import Corpus, Task
 from pipeline.errors import TrainingError, UsageError
-from pipeline.packing import FeatureData, write_store
+from pipeline.learning.train_config import TrainConfig
 from pipeline.paper import paper
-from pipeline.train_config import TrainConfig
+from pipeline.storage.packing import FeatureData, write_store
 from pipeline.training import train
 
 EVIL = r"\input{x} 5% & $a_b^c$ #~{"

@@ -15,17 +15,17 @@ import pytest
 from pipeline import prediction
 from pipeline.cli import main
 from pipeline.datasets.manifest import Manifest
+from pipeline.decoding.probe import probe
 from pipeline.errors import DatasetError, PipelineError, TrainingError, UsageError
 from pipeline.extraction import extract
 from pipeline.joined import open_stores
-from pipeline.prediction import LONG_SECONDS, PredictConfig, find_sources, name_sources, predict
 from pipeline.predicting.networks import SMOKE, Networks
 from pipeline.predicting.recipes import settings_of
-from pipeline.probe import probe
-from pipeline.subtitles import read_cues
-from pipeline.turns import Turn, Turns
+from pipeline.prediction import LONG_SECONDS, PredictConfig, find_sources, name_sources, predict
+from pipeline.segmenting.turns import Turn, Turns
+from pipeline.words.subtitles import read_cues
 from tests.makers import make_video, write_manifest
-from tests.pages import parse
+from tests.html_pages import parse
 from tests.predicting.runs import CONFIG, EXTRACTING, make_corpus, make_run
 
 SRT = "1\n00:00:00,000 --> 00:00:01,000\noh no!\n\n2\n00:00:01,200 --> 00:00:09,000\nyes, you know.\n"

@@ -14,7 +14,7 @@ import torch
 from pipeline import plugins, weights
 from pipeline.cli import commands, main
 from pipeline.errors import EXIT_CLIPS_FAILED
-from pipeline.networks import RANDOM_SEED
+from pipeline.networks.backbones import RANDOM_SEED
 from pipeline.rendering.corpus import render_corpus
 from tests.makers import make_bert, make_video
 

@@ -16,13 +16,13 @@ from pipeline.clip import Clip, Corpus, Fold, Protocol, Task
 from pipeline.errors import StoreError, TrainingError
 from pipeline.faces import COLUMNS
 from pipeline.faces.alignment import FIVE_POINTS
+from pipeline.learning.train_config import TrainConfig
 from pipeline.media import FeatureSequence
-from pipeline.packing import Cell, Failure, FeatureData, write_store
 from pipeline.report import write_report
-from pipeline.train_config import TrainConfig
+from pipeline.storage.packing import Cell, Failure, FeatureData, write_store
 from pipeline.training import train
 from tests.makers import make_video
-from tests.pages import Page, assert_inert, brightness, open_browser, parse, visit
+from tests.html_pages import Page, assert_inert, brightness, open_browser, parse, visit
 from tests.training_stores import TASKS, make_actors, make_clips, make_protocol, make_store, rows_of
 
 QUICK = TrainConfig(epochs=2, device="cpu")
@@ -294,7 +294,7 @@ def test_folds_are_shown_one_by_one_and_together_and_stamped(folds_run: Path) ->
 
 
 def test_curves_have_a_line_for_each_fold_and_seed(folds_run: Path) -> None:
-    from pipeline.report import FinishedRun
+    from pipeline.pages.finished_run import FinishedRun
     run = FinishedRun.load(folds_run)
     assert {(line["fold"], line["seed"]) for line in run.history} == {(str(fold), seed) for fold in (1, 2, 3, 4)
                                                                       for seed in (0, 1)}

@@ -14,11 +14,11 @@ from pipeline.cli import main
 from pipeline.diarisation import pooled, score
 from pipeline.errors import ClipError, StoreError, UsageError
 from pipeline.media import FeatureSequence
-from pipeline.recordings import recordings_in, segment_all
 from pipeline.segmentation import SegmentConfig, rows_of_windows, segment, segment_wave, stored_rows
-from pipeline.speakers import supervectors
+from pipeline.segmenting.recordings import recordings_in, segment_all
+from pipeline.segmenting.speakers import supervectors
+from pipeline.segmenting.turns import Turns, read_turns
 from pipeline.store import FeatureStore
-from pipeline.turns import Turns, read_turns
 from tests.dialogues import dialogue
 from tests.makers import make_video, write_manifest
 

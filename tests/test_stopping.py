@@ -15,9 +15,9 @@ import pytest
 from pipeline.datasets.manifest import Manifest
 from pipeline.errors import PipelineError, StoreError, UsageError
 from pipeline.extraction import ExtractConfig, Quiet, extract
-from pipeline.forecast import forecast
+from pipeline.running.forecast import forecast
 from pipeline.storage.lock import locked
-from pipeline.shards import open_store
+from pipeline.storage.shards import open_store
 from pipeline.store import FeatureStore
 from tests.kills import processes, start, wait_for_work
 from tests.makers import make_video, write_manifest

@@ -13,7 +13,7 @@ import pytest
 from pipeline.clip import Clip, Corpus, Task
 from pipeline.errors import StoreError
 from pipeline.media import FeatureSequence
-from pipeline.packing import Cell, Failure, FeatureData, write_store
+from pipeline.storage.packing import Cell, Failure, FeatureData, write_store
 from pipeline.store import CLIP_COLUMNS, FeatureStore
 
 CORPUS = Corpus("toy", (Task("mood", ("glad", "sad")), Task("level", value_range=(0.0, 1.0))))

@@ -15,16 +15,16 @@ import torch
 from tests.training_stores import TASKS, make_actors, make_clips, make_store
 
 from pipeline import plugins
-from pipeline.scaling import SPEAKER_NOTE
 from pipeline.clip import Clip, Task
 from pipeline.errors import StoreError, TrainingError, UsageError
 from pipeline.evaluation import evaluate
-from pipeline.jobs import prepare
 from pipeline.joined import open_stores
+from pipeline.learning.jobs import prepare
+from pipeline.learning.scaling import SPEAKER_NOTE
+from pipeline.learning.train_config import TrainConfig
+from pipeline.learning.training_loop import Quiet
 from pipeline.runs import Checkpoint, read_history
-from pipeline.train_config import TrainConfig
 from pipeline.training import resume, train
-from pipeline.training_loop import Quiet
 
 SHORT = TrainConfig(epochs=6, device="cpu", baselines=False)
 

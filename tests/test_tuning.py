@@ -17,8 +17,8 @@ from tests.training_stores import make_clips, make_store
 from pipeline import tuning
 from pipeline.cli import main
 from pipeline.errors import TrainingError, UsageError
-from pipeline.train_config import TrainConfig
-from pipeline.training_loop import Progress, Quiet
+from pipeline.learning.train_config import TrainConfig
+from pipeline.learning.training_loop import Progress, Quiet
 from pipeline.tuning import read_trials, tune
 
 OVER = ("lr=1e-4:1e-1:log", "hidden=4:16", "class_weights=none,sqrt")

@@ -17,10 +17,9 @@ from torch import nn
 
 from pipeline import weights
 from pipeline.errors import WeightsError
-from pipeline.networks import weights_record
-from pipeline.weights import (
-    Official, WeightsRecord, file_digest, file_record, load_state, locate, random_record, seeded,
-)
+from pipeline.networks.backbones import weights_record
+from pipeline.weights import (Official, WeightsRecord, file_digest, file_record, load_state, locate, random_record,
+                              seeded)
 from tests.serving import Site, serving
 
 

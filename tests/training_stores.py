@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.clip import Clip, Corpus, Fold, Protocol, Task
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
+from pipeline.storage.packing import FeatureData, write_store
 
 CLASSES = ("calm", "glad", "angry")
 TASKS = (Task("emotion", CLASSES), Task("arousal", value_range=(0.0, 1.0)))

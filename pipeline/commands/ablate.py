@@ -38,7 +38,7 @@ def command(stores: tuple[Path, ...], model: str, over: str, inputs: tuple[str, 
     """
     from pipeline.ablation import ablate
     from pipeline.terminal import TrainingProgress
-    from pipeline.train_config import TrainConfig
+    from pipeline.learning.train_config import TrainConfig
 
     def watch(name: str, number: int, total: int) -> TrainingProgress:
         click.echo(f"{number} of {total}: {name}", err=True)

@@ -26,7 +26,7 @@ def command(store: Path, sources: tuple[str, ...], clock: str, how: str, out: Pa
     python -m pipeline align cache/meld.h5 --source audio_logmel --clock 0.04 --out cache/meld-steps.h5
     python -m pipeline align cache/meld.h5 --source audio_logmel,video_r3d18 --clock words --out cache/meld-words.h5
     """
-    from pipeline.alignment import HOWS
+    from pipeline.curation.alignment import HOWS
     from pipeline.curation.aligning import align
     from pipeline.terminal import counting, show_table
     with counting("clips") as progress:

@@ -48,8 +48,8 @@ def command(stores: tuple[Path, ...], run: Path | None, tasks: tuple[str, ...] |
 def _show(found: Mapping[str, Any]) -> None:
     """Tables and sentences on stdout."""
     from pipeline.audit import statements
-    from pipeline.audit_tables import CUES, figure_text, subgroup_rows
-    from pipeline.tables import METRIC_TITLES
+    from pipeline.pages.audit_tables import CUES, figure_text, subgroup_rows
+    from pipeline.pages.tables import METRIC_TITLES
     from pipeline.terminal import show_table
     for task, metric in found["main_metrics"].items():
         splits = [found["split"]] if "split" in found else list(dict.fromkeys(

@@ -20,7 +20,7 @@ def command(first: Path, second: Path, as_json: bool) -> int:
     """
     from pipeline.curation.differences import differences
     from pipeline.curation.inspection import printable
-    from pipeline.shards import open_store
+    from pipeline.storage.shards import open_store
     from pipeline.terminal import show_table
     found = differences(open_store(first), open_store(second))
     if as_json:

@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.downloads import Part
-    from pipeline.transfer import DownloadPlan
+    from pipeline.transferring.transfer import DownloadPlan
 
 
 @click.command("download")

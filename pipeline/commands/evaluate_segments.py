@@ -27,7 +27,7 @@ def command(truth: Path, segments: Path, collar: float, skip_overlap: bool, uem:
 
     from pipeline.diarisation import Errors, pooled, score
     from pipeline.terminal import show_table
-    from pipeline.turns import read_turns, read_uem
+    from pipeline.segmenting.turns import read_turns, read_uem
     found = score(read_turns(truth), read_turns(segments), collar_seconds=collar, skip_overlap=skip_overlap,
                   uem=None if uem is None else read_uem(uem))
     for note in found.notes:

@@ -40,7 +40,7 @@ def command(store: Path, out: Path, **options: Any) -> int:
     python -m pipeline export cache/sample.h5 --format huggingface --float16 --share --out exports/sample
     """
     from pipeline.exporting import ExportConfig, export
-    from pipeline.shards import open_store
+    from pipeline.storage.shards import open_store
     from pipeline.terminal import counting, show_table
     config = with_options(ExportConfig(), options)
     with counting("rows written") as progress:

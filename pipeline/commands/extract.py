@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from pipeline.commands._options import (
-    dataset_options, device_option, open_dataset, set_option, settings_by_owner, split_names, with_options,
-)
+from pipeline.commands._options import (dataset_options, device_option, open_dataset, set_option, settings_by_owner,
+                                        split_names, with_options)
 from pipeline.errors import EXIT_CLIPS_FAILED
 
 
@@ -47,7 +46,7 @@ def command(dataset: str, root: Path | None, splits: tuple[str, ...] | None, man
     """
     from pipeline import extraction
     from pipeline.config import with_settings
-    from pipeline.forecast import forecast
+    from pipeline.running.forecast import forecast
     from pipeline.terminal import ExtractionProgress, show_extraction, show_forecast
     by_owner = settings_by_owner(settings)
     corpus = open_dataset(dataset, root, splits, manifest, allow_outside, by_owner.pop(dataset, {}))

@@ -32,14 +32,14 @@ def command(store: Path, recipe: bool, clip_id: str | None, draw: Path | None, n
     """
     from pipeline.curation.inspection import describe_clip, recipe_lines, recipes, shown, summarise
     from pipeline.errors import UsageError
-    from pipeline.shards import open_store
+    from pipeline.storage.shards import open_store
     if draw is not None and clip_id is None:
         raise UsageError("--draw draws one clip: say which with --clip ID")
     if recipe and clip_id is not None:
         raise UsageError("--recipe is of a whole store and --clip of one clip; give one of them")
     opened = open_store(store)
     if clip_id is not None and draw is not None:
-        from pipeline.drawing import draw_clip
+        from pipeline.pages.drawing import draw_clip
         draw_clip(opened, clip_id, draw, faces=faces, num_frames=num_frames)
         click.echo(draw)
         return 0

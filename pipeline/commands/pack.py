@@ -16,7 +16,7 @@ def command(store: Path) -> int:
     python -m pipeline pack cache/meld.h5
     """
     from pipeline.storage.lock import locked
-    from pipeline.shards import count_shards, pack_store
+    from pipeline.storage.shards import count_shards, pack_store
     from pipeline.terminal import counting
     num_shards = count_shards(store)
     if num_shards:

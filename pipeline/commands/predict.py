@@ -62,7 +62,7 @@ def command(sources: tuple[Path, ...], run: Path, out: Path | None, text: Path |
 def _show(found: list[Prediction]) -> None:
     """One row for each utterance of the first recordings, and what cannot be used."""
     from pipeline.terminal import MOST_ROWS, show_table
-    from pipeline.tracks import summarise_tracks
+    from pipeline.speaking.tracks import summarise_tracks
     for note in dict.fromkeys(stamp for part in found for stamp in part.stamps):
         click.echo(f"note: {note}", err=True)
     rows = [(part.recording.name, f"{said.start_seconds:.1f}–{said.stop_seconds:.1f} s", said.speaker, said.text,

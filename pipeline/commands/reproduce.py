@@ -16,6 +16,6 @@ def command(store: Path) -> int:
     python -m pipeline reproduce cache/meld.h5
     """
     from pipeline.curation.inspection import command_lines
-    from pipeline.shards import open_store
+    from pipeline.storage.shards import open_store
     click.echo("\n".join(command_lines(open_store(store))))
     return 0

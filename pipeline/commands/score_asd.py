@@ -29,7 +29,7 @@ def command(truth: Path, predictions: Path, sub_categories: Path | None, per_tra
     \b
     python -m pipeline score-asd --truth csv/val_orig.csv --predictions predictions.csv --json
     """
-    from pipeline.active_speaker_metric import (
+    from pipeline.speaking.active_speaker_metric import (
         NUM_RESAMPLES, TRACK_COLUMNS, by_sub_category, read_scores, read_sub_categories, read_truth, score_speakers,
         scores_of, track_rows,
     )

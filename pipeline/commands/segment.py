@@ -42,11 +42,11 @@ def command(source: Path, out: Path | None, kind: str | None, speakers: int | No
     from pipeline.commands._options import with_options
     from pipeline.config import with_settings
     from pipeline.errors import EXIT_CLIPS_FAILED, UsageError
-    from pipeline.recordings import recordings_in, segment_all, write
+    from pipeline.segmenting.recordings import recordings_in, segment_all, write
     from pipeline.segmentation import SegmentConfig
     from pipeline.store import FeatureStore
     from pipeline.terminal import counting
-    from pipeline.turns import WRITERS, format_of
+    from pipeline.segmenting.turns import WRITERS, format_of
     if (store is None) != (feature is None):
         raise UsageError("--features STORE and --feature NAME go together; give both or neither")
     writer = WRITERS[kind or ("rttm" if out is None else format_of(out))]

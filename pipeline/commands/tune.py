@@ -40,7 +40,7 @@ def command(stores: tuple[Path, ...], model: str, over: tuple[str, ...], trials:
         --over hidden=64,128,256 --over dropout=0.1:0.6 --minutes 30 --out runs/search
     """
     from pipeline.terminal import TrainingProgress
-    from pipeline.train_config import TrainConfig
+    from pipeline.learning.train_config import TrainConfig
     from pipeline.tuning import tune
 
     def watch(number: int, total: int, tried: Mapping[str, str]) -> TrainingProgress:
@@ -56,8 +56,8 @@ def command(stores: tuple[Path, ...], model: str, over: tuple[str, ...], trials:
 
 def _show(found: Mapping[str, Any]) -> None:
     """The best trials, and what failed."""
-    from pipeline.audit_tables import figure_text
-    from pipeline.tables import METRIC_TITLES
+    from pipeline.pages.audit_tables import figure_text
+    from pipeline.pages.tables import METRIC_TITLES
     from pipeline.terminal import show_table
     from pipeline.tuning import best_first
     fields, metric, rows = found["fields"], found["metric"], []

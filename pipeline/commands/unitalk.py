@@ -10,7 +10,7 @@ import click
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.unitalk_files import Rearranged
+    from pipeline.speaking.unitalk_files import Rearranged
 
 ROOT = click.argument("root", type=click.Path(path_type=Path))
 OUT = click.argument("out", type=click.Path(path_type=Path))
@@ -41,9 +41,9 @@ def trim_command(root: Path, out: Path, sub_category: str | None, listed: Path |
     \b
     python -m pipeline unitalk trim data/UniTalk data/UniTalk-noise --sub-category noise
     """
-    from pipeline.speaker_tables import read_video_list
+    from pipeline.speaking.speaker_tables import read_video_list
     from pipeline.terminal import counting
-    from pipeline.unitalk_files import trim
+    from pipeline.speaking.unitalk_files import trim
     if (sub_category is None) == (listed is None):
         raise UsageError("say which videos, with --sub-category NAME or --list FILE, not both")
     videos = read_video_list(listed or root / "sub_categories" / f"test_{sub_category}.csv")
@@ -62,7 +62,7 @@ def to_asc_command(root: Path, out: Path, copy: bool) -> int:
     python -m pipeline unitalk to-asc data/UniTalk data/UniTalk-asc
     """
     from pipeline.terminal import counting
-    from pipeline.unitalk_files import to_asc
+    from pipeline.speaking.unitalk_files import to_asc
     with counting("tracks") as progress:
         return _report(to_asc(root, out, copy=copy, progress=progress))
 
@@ -78,7 +78,7 @@ def from_asc_command(root: Path, out: Path, copy: bool) -> int:
     python -m pipeline unitalk from-asc data/UniTalk-asc data/UniTalk
     """
     from pipeline.terminal import counting
-    from pipeline.unitalk_files import from_asc
+    from pipeline.speaking.unitalk_files import from_asc
     with counting("tracks") as progress:
         return _report(from_asc(root, out, copy=copy, progress=progress))
 
@@ -92,8 +92,8 @@ def to_talknet(truth: Path, out: Path) -> int:
     \b
     python -m pipeline unitalk to-talknet csv/val_orig.csv csv/val_loader.csv
     """
-    from pipeline.active_speaker_metric import read_truth
-    from pipeline.speaker_files import write_loader
+    from pipeline.speaking.active_speaker_metric import read_truth
+    from pipeline.speaking.speaker_files import write_loader
     write_loader(out, read_truth(truth))
     click.echo(out)
     return 0
@@ -113,7 +113,7 @@ def from_talknet(loader: Path, out: Path, pictures: Path | None) -> int:
     \b
     python -m pipeline unitalk from-talknet csv/val_loader.csv csv/val_orig.csv --pictures clips_videos/val
     """
-    from pipeline.speaker_files import read_loader, write_table
+    from pipeline.speaking.speaker_files import read_loader, write_table
     write_table(out, read_loader(loader, pictures))
     click.echo(out)
     return 0
@@ -136,9 +136,9 @@ def predictions(run: Path, out: Path, truth: Path, split: str, seed: int | None,
     """
     import numpy as np
 
-    from pipeline.active_speaker_metric import read_truth
+    from pipeline.speaking.active_speaker_metric import read_truth
     from pipeline.errors import DatasetError
-    from pipeline.speaker_files import scores_of_run, write_table
+    from pipeline.speaking.speaker_files import scores_of_run, write_table
     labels = read_truth(truth)
     scores = scores_of_run(run, labels, split=split, seed=seed)
     missing = np.flatnonzero(np.isnan(scores))

@@ -108,7 +108,7 @@ def export(target: Path) -> int:
     python -m pipeline weights export weights.zip
     """
     from pipeline.terminal import counting
-    from pipeline.weight_files import export_weights
+    from pipeline.networks.weight_files import export_weights
     with counting("export") as report:
         export_weights(target, report)
     click.echo(target)
@@ -136,7 +136,7 @@ def import_(source: Path, layout: str | None, out: Path | None) -> int:
     if out is not None:
         raise UsageError("--out is for --format; exported weights have their place")
     from pipeline.terminal import counting
-    from pipeline.weight_files import import_weights
+    from pipeline.networks.weight_files import import_weights
     from pipeline.weights import weights_folder
     with counting("import") as report:
         entries = import_weights(source, report)
@@ -146,7 +146,7 @@ def import_(source: Path, layout: str | None, out: Path | None) -> int:
 
 
 def _import_speaker(source: Path, layout: str, out: Path | None) -> int:
-    from pipeline.published_speakers import import_speaker
+    from pipeline.speaking.published_speakers import import_speaker
     imported = import_speaker(source, layout, out)
     names = ", ".join(name.rstrip(".") for name in imported.left_out)
     rest = f"; {names} have no like here, so it is a start for training and scores nothing: train --init" \

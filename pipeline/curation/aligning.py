@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.alignment import How, onto, steps
 from pipeline.config import digest
+from pipeline.curation.alignment import How, onto, steps
 from pipeline.errors import StoreError, UsageError, unknown_name
 from pipeline.media import FeatureSequence
-from pipeline.packing import Cell, Failure, FeatureData, stored_clips, stored_sources, write_store
-from pipeline.shards import open_store
 from pipeline.storage.lock import locked
+from pipeline.storage.packing import Cell, Failure, FeatureData, stored_clips, stored_sources, write_store
+from pipeline.storage.shards import open_store
 from pipeline.store import TIMES_KINDS, FeatureStore
 
 VERSION = 1
@@ -48,7 +48,7 @@ def align(store: Path, out: Path, sources: Sequence[str], clock: str, *, how: Ho
         out: the new store, which must not be there. Its features are named ``"SOURCE@CLOCK"``.
         sources: the features.
         clock: a feature; ``"words"`` for ``text_words``; or the length of a step in seconds, ``"0.04"``.
-        how: see :func:`pipeline.alignment.onto`.
+        how: see :func:`pipeline.curation.alignment.onto`.
         progress: told how many clips are done, and of how many.
 
     Raises:

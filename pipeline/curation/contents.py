@@ -14,16 +14,15 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from pipeline.clip import Corpus
-from pipeline.storage.columns import Column, Texts
 from pipeline.errors import StoreError
+from pipeline.storage.columns import Column, Texts
 from pipeline.storage.hdf5 import DAMAGE, Extent, Group, first_line, opened, read_into
-from pipeline.storage.layout import (
-    CLIP_COLUMNS, FAILURE_COLUMNS, FEATURE_TYPES, FORMAT, FORMAT_VERSION, HEAD_ATTRIBUTES, corpus_from_json,
-    feature_head, parse_json, requests_from, table_extents,
-)
+from pipeline.storage.layout import (CLIP_COLUMNS, FAILURE_COLUMNS, FEATURE_TYPES, FORMAT, FORMAT_VERSION,
+                                     HEAD_ATTRIBUTES, corpus_from_json, feature_head, parse_json, requests_from,
+                                     table_extents)
 from pipeline.storage.seals import CHECKS, row_checks
-from pipeline.store import FeatureStore
 from pipeline.storage.writing import Block, FeatureRows
+from pipeline.store import FeatureStore
 
 BLOCK_BYTES = 8 << 20  # of rows that are held at a time
 NO_FILE = -1           # owner of a cell that no file gives

@@ -13,10 +13,10 @@ import numpy as np
 from pipeline.clip import Task
 from pipeline.errors import StoreError
 from pipeline.faces import COLUMNS
-from pipeline.packing import stored_clips
+from pipeline.speaking.tracks import face_features, read_faces, summarise_tracks
 from pipeline.storage.layout import FAILURE_COLUMNS, STATUSES, TIMES_KINDS, holds_identities
+from pipeline.storage.packing import stored_clips
 from pipeline.store import FeatureStore
-from pipeline.tracks import face_features, read_faces, summarise_tracks
 
 FRAME_LABELS = "frame_labels"
 COMMAND = ["python", "-m", "pipeline"]  # what every command line of this program begins with

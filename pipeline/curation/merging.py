@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.clip import Corpus, Protocol, Task
-from pipeline.storage.columns import Column
 from pipeline.curation.contents import NO_FILE, Choice, RawColumn, StoreContents, gather_column, gather_feature
+from pipeline.curation.verification import read_whole
 from pipeline.errors import StoreError, UsageError
+from pipeline.recipes import recipe_differences
+from pipeline.storage.columns import Column
 from pipeline.storage.layout import CLIP_COLUMNS, STATUSES
 from pipeline.storage.lock import locked
-from pipeline.recipes import recipe_differences
-from pipeline.curation.verification import read_whole
 from pipeline.storage.writing import write_file
 
 MOST_CONFLICTS = 5  # that a message shows

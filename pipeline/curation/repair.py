@@ -13,8 +13,8 @@ import numpy as np
 
 from pipeline.curation.contents import NO_FILE, Choice, StoreContents, gather_column, gather_feature
 from pipeline.curation.findings import Finding, Kind
-from pipeline.storage.lock import locked
 from pipeline.curation.verification import FileCheck, Verification, verify
+from pipeline.storage.lock import locked
 from pipeline.storage.writing import FeatureRows, write_file
 
 DROPPED: dict[Kind, str] = {

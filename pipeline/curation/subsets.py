@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.curation.contents import Choice, StoreContents, gather_column, gather_feature
-from pipeline.errors import StoreError, UsageError, unknown_name
-from pipeline.storage.layout import CLIP_COLUMNS, NUMBER_COLUMNS
-from pipeline.storage.lock import locked
 from pipeline.curation.merging import running_total
 from pipeline.curation.queries import find
 from pipeline.curation.verification import read_whole
+from pipeline.errors import StoreError, UsageError, unknown_name
+from pipeline.storage.layout import CLIP_COLUMNS, NUMBER_COLUMNS
+from pipeline.storage.lock import locked
 from pipeline.storage.writing import write_file
 
 

@@ -13,11 +13,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pipeline.curation.contents import FeaturePart, OtherFormatError, StoreContents, read_contents, read_rows
-from pipeline.errors import StoreError
 from pipeline.curation.findings import DONE, EMPTY, NO_REASON, Finding, check_clips, check_notes
+from pipeline.errors import StoreError
 from pipeline.storage.hdf5 import first_line
 from pipeline.storage.layout import STATUSES, TIMES_KINDS
-from pipeline.shards import finished_shards, shard_folder
+from pipeline.storage.shards import finished_shards, shard_folder
 from pipeline.store import FeatureStore
 
 TASK_BYTES = 16 << 20  # rows that one thread checks at a time
@@ -226,8 +226,8 @@ def _check_rows(task: _Task) -> list[Finding]:
 def _cell_problem(file: BinaryIO, part: FeaturePart, place: int, digest: str) -> str:
     """What is wrong with the rows of one clip; "" for nothing.
 
-    The digest is that of :func:`pipeline.packing.rows_digest`, worked out block by block and also of rows that no
-    reader would take.
+    The digest is that of :func:`pipeline.storage.packing.rows_digest`, worked out block by block and also of rows that
+    no reader would take.
     """
     start, stop = part.table.array("offsets")[place:place + 2].tolist()
     kind, shape = TIMES_KINDS[part.table.array("times_kind")[place]], (stop - start, *part.values.shape[1:])

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pipeline.datasets._table import shown
 from pipeline.errors import DatasetError
-from pipeline.unpacking import LONGEST_POINTER, POINTER
+from pipeline.transferring.unpacking import LONGEST_POINTER, POINTER
 
 T = TypeVar("T")
 _MANY = 8

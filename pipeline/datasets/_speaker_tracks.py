@@ -20,7 +20,7 @@ import pandas as pd
 from pipeline.clip import Clip, FrameLabels, Task, Track
 from pipeline.datasets._media import counted, listed
 from pipeline.errors import DatasetError, UsageError, unknown_name
-from pipeline.speaker_tables import OnDamage, SpeakerTable, Tracks, join_tables, read_ground_truth
+from pipeline.speaking.speaker_tables import OnDamage, SpeakerTable, Tracks, join_tables, read_ground_truth
 
 SPEAKING = Task("speaking", ("not_speaking", "speaking"), level="frame", positive="speaking")
 TRACK_EXTRACTORS = ("asd_faces", "asd_audio")

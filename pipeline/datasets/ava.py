@@ -11,10 +11,9 @@ from typing import ClassVar
 from pipeline.clip import Clip, Corpus
 from pipeline.config import setting
 from pipeline.datasets import Dataset, PublishedSplit
-from pipeline.datasets._speaker_tracks import (
-    PUBLISHED_NAMES, SPEAKING, TRACK_EXTRACTORS, LabelFiles, find_places, mean_rates, track_clips,
-)
-from pipeline.speaker_tables import OnDamage
+from pipeline.datasets._speaker_tracks import (PUBLISHED_NAMES, SPEAKING, TRACK_EXTRACTORS, LabelFiles, find_places,
+                                               mean_rates, track_clips)
+from pipeline.speaking.speaker_tables import OnDamage
 
 # Tracks; the labels of the challenge's test videos are not among those published with the others.
 PUBLISHED: Mapping[str, PublishedSplit] = MappingProxyType({

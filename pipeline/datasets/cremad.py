@@ -19,7 +19,7 @@ from pipeline.datasets._media import counted, find_media, listed, num_pointers, 
 from pipeline.datasets._table import Table, parse_table, read_bytes, shown
 from pipeline.downloads.cremad import DISTRIBUTION
 from pipeline.errors import DatasetError, unknown_name
-from pipeline.unpacking import POINTER
+from pipeline.transferring.unpacking import POINTER
 
 EMOTIONS: Mapping[str, str] = MappingProxyType({
     "ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"})

@@ -16,9 +16,8 @@ from pipeline.clip import Clip, Corpus, Fold, Label, Protocol, Task
 from pipeline.config import setting
 from pipeline.datasets import Dataset, PublishedSplit, RecordedSpan
 from pipeline.datasets._agreement import human_agreement, names_happiness, vote_shares
-from pipeline.datasets._emo_evaluation import (
-    DIMENSIONS, EMOTIONS, HIGHEST, LOWEST, Turn, is_recording, read_evaluation, read_words,
-)
+from pipeline.datasets._emo_evaluation import (DIMENSIONS, EMOTIONS, HIGHEST, LOWEST, Turn, is_recording,
+                                               read_evaluation, read_words)
 from pipeline.datasets._media import counted, listed
 from pipeline.datasets._table import parse_table, read_bytes, shown
 from pipeline.downloads.iemocap import DISTRIBUTION

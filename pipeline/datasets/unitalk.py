@@ -13,12 +13,11 @@ from pipeline.clip import Clip, Corpus
 from pipeline.config import setting
 from pipeline.datasets import Dataset
 from pipeline.datasets._media import counted, listed
-from pipeline.datasets._speaker_tracks import (
-    PUBLISHED_NAMES, SPEAKING, TRACK_EXTRACTORS, LabelFiles, find_places, track_clips,
-)
+from pipeline.datasets._speaker_tracks import (PUBLISHED_NAMES, SPEAKING, TRACK_EXTRACTORS, LabelFiles, find_places,
+                                               track_clips)
 from pipeline.errors import DatasetError
 from pipeline.rendering.corpus import CITATION, LICENCE, rendered_layout
-from pipeline.speaker_tables import OnDamage, SpeakerTable, read_video_list
+from pipeline.speaking.speaker_tables import OnDamage, SpeakerTable, read_video_list
 
 RATE_HZ = 25.0  # the authors sampled every video so
 

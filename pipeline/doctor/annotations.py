@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline.clip import Clip
 from pipeline.datasets import Dataset, PublishedSplit, RecordedSpan
 from pipeline.doctor.findings import Finding
-from pipeline.splits import Splits, find_leaks
+from pipeline.learning.splits import Splits, find_leaks
 
 OVERLAP_SECONDS = 0.1  # annotators' clicks are not finer
 _HTML = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]{2,8});")

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.clip import Clip, Track
-from pipeline.damage import Decoded, damages
 from pipeline.datasets import RecordedSpan
 from pipeline.decode import DecodeLimits, Probe, probe, read_media
+from pipeline.decoding.damage import Decoded, damages
+from pipeline.decoding.probe import quoted
 from pipeline.doctor.alike import REQUEST, SILENCE_DB, Print, fingerprint
 from pipeline.errors import ClipError
 from pipeline.media import PictureRequest
-from pipeline.probe import quoted
-from pipeline.track_media import read_files, read_track
+from pipeline.speaking.track_media import read_files, read_track
 
 _SMALL = PictureRequest(16)  # all that is wanted of a track's pictures is that they can be decoded
 FEW_FRAMES = 8

@@ -17,10 +17,10 @@ from pipeline.errors import StoreError, UsageError, unknown_name
 from pipeline.exporting import arrays, huggingface, mmsa, tables, tensors, tracks
 from pipeline.exporting.records import write_records
 from pipeline.exporting.selection import Selection, choose_clips, choose_features
+from pipeline.speaking.tracks import face_features
 from pipeline.storage.durable import PRIVATE, PRIVATE_FOLDER, new_folder
 from pipeline.storage.layout import holds_identities
 from pipeline.store import FeatureStore
-from pipeline.tracks import face_features
 
 WRITERS: Mapping[str, Callable[[Selection, Path], None]] = {
     "npz": arrays.write_npz, "npy": arrays.write_npy, "parquet": tables.write, "safetensors": tensors.write,

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.scaling import pool_rows
 from pipeline.errors import UsageError
 from pipeline.exporting.selection import Selection
 from pipeline.joined import Rows
+from pipeline.learning.scaling import pool_rows
 
 NEEDED = "pyarrow>=15"      # the first that writes float16
 

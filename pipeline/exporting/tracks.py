@@ -15,8 +15,8 @@ from pipeline.config import to_json
 from pipeline.errors import UsageError
 from pipeline.exporting.selection import Selection
 from pipeline.faces import COLUMNS
+from pipeline.speaking.tracks import read_faces
 from pipeline.storage.durable import replacing
-from pipeline.tracks import read_faces
 
 SUFFIXES = (".csv", ".json")
 HEADER = ("clip", "track", "start_seconds", "stop_seconds", *COLUMNS[1:], "speaking")

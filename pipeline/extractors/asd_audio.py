@@ -12,10 +12,9 @@ from pipeline.config import setting
 from pipeline.errors import ClipError
 from pipeline.extractors import Extractor
 from pipeline.extractors.asd_faces import RATE_HZ
-from pipeline.frame_spectra import (
-    NUM_BANDS, NUM_CEPSTRA, ROWS_PER_FRAME, cepstra, mel_levels, window_samples, window_starts,
-)
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, Needs
+from pipeline.sound.frame_spectra import (NUM_BANDS, NUM_CEPSTRA, ROWS_PER_FRAME, cepstra, mel_levels, window_samples,
+                                          window_starts)
 
 
 class AsdAudio(Extractor):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from pipeline.config import setting
-from pipeline.encoders import Encoder, EncoderConfig
 from pipeline.errors import WeightsError
-from pipeline.hidden_states import default_architecture
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, Needs
+from pipeline.networks.encoders import Encoder, EncoderConfig
+from pipeline.networks.hidden_states import default_architecture
 
 
 class AudioEncoder(Encoder):

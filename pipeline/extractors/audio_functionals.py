@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 
 from pipeline.config import setting
-from pipeline.descriptors import (MELS, MFCCS, MODULATIONS, SILENCE, SPECTRAL, VOICED, Descriptors, describe,
-                                  modulations)
 from pipeline.extractors import Extractor
-from pipeline.framing import HOP_SECONDS
-from pipeline.functionals import NAMES, deltas, functionals, segment_lengths
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, Needs
+from pipeline.sound.descriptors import (MELS, MFCCS, MODULATIONS, SILENCE, SPECTRAL, VOICED, Descriptors, describe,
+                                        modulations)
+from pipeline.sound.framing import HOP_SECONDS
+from pipeline.sound.functionals import NAMES, deltas, functionals, segment_lengths
 
 _CONTOUR = ("amean", "stddevNorm", "percentile20.0", "percentile50.0", "percentile80.0", "pctlrange0-2",
             "meanRisingSlope", "stddevRisingSlope", "meanFallingSlope", "stddevFallingSlope")
@@ -66,7 +66,7 @@ _EXTRAS = {"egemaps_like": (), "large": (*(f"{_PITCH[0]}_relative_{name}" for na
 
 
 class AudioFunctionals(Extractor):
-    """Statistics of :mod:`pipeline.descriptors`, named as eGeMAPS names them.
+    """Statistics of :mod:`pipeline.sound.descriptors`, named as eGeMAPS names them.
 
     A clip's row is about the utterance: silence before and after it is left out. A window's row is about all of the
     window. A clip whose samples all lie below 1e-5 of full scale gives no rows. A statistic without steps to be taken

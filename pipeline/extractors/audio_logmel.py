@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.config import setting
 from pipeline.extractors import Extractor
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, Needs
-from pipeline.spectrogram import MelSettings, frame_times, log_mel
+from pipeline.sound.spectrogram import MelSettings, frame_times, log_mel
 
 PRESETS = {
     "speech": MelSettings(),
@@ -20,7 +20,7 @@ PRESETS = {
 
 
 class AudioLogmel(Extractor):
-    """Log-mel spectrogram of :mod:`pipeline.spectrogram`.
+    """Log-mel spectrogram of :mod:`pipeline.sound.spectrogram`.
 
     Levels are neither centred nor scaled: loudness is information, and a model's scaler does it from the training
     split.

@@ -13,7 +13,7 @@ import torchaudio
 from pipeline.config import setting
 from pipeline.extractors import Extractor
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, Needs
-from pipeline.spectrogram import MelSettings, frame_times, log_mel
+from pipeline.sound.spectrogram import MelSettings, frame_times, log_mel
 
 MEL = MelSettings(bands=40, low_hz=20.0)
 _MOST = MEL.bands

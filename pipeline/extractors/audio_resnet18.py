@@ -13,13 +13,13 @@ import torch
 from torch.nn import functional
 
 from pipeline import weights
-from pipeline.checkpoints import backbone_state, load_backbone
 from pipeline.config import setting
 from pipeline.devices import DtypeChoice
 from pipeline.extractors import Extractor
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, Needs
-from pipeline.networks import build, optimised, weights_record
-from pipeline.spectrogram import MelSettings, frame_times, log_mel
+from pipeline.networks.backbones import build, optimised, weights_record
+from pipeline.networks.checkpoints import backbone_state, load_backbone
+from pipeline.sound.spectrogram import MelSettings, frame_times, log_mel
 from pipeline.windows import Snippets
 
 # The published weights' own input constants (torchvision, ResNet18_Weights.IMAGENET1K_V1).

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from pipeline.config import setting
-from pipeline.crops import FaceConfig, FaceSnippetExtractor, FaceSnippets
-from pipeline.snippets import LAYOUTS
+from pipeline.networks.crops import FaceConfig, FaceSnippetExtractor, FaceSnippets
+from pipeline.networks.snippets import LAYOUTS
 from pipeline.windows import Snippets
 
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from pipeline.config import setting
-from pipeline.crops import FaceConfig, FaceSnippetExtractor, FaceSnippets
-from pipeline.encoders import Encoder, EncoderConfig
 from pipeline.errors import WeightsError
-from pipeline.hidden_states import default_architecture
 from pipeline.media import FeatureSequence, Media
+from pipeline.networks.crops import FaceConfig, FaceSnippetExtractor, FaceSnippets
+from pipeline.networks.encoders import Encoder, EncoderConfig
+from pipeline.networks.hidden_states import default_architecture
 from pipeline.windows import Snippets
 
 # What DINOv2's preprocessor_config.json says: ImageNet's constants.
@@ -33,7 +33,7 @@ class FaceEncoder(Encoder, FaceSnippetExtractor):
     One crop every ``hop`` frames of 15 Hz in which the face is seen, eyes level, as large as the model's
     preprocessor_config.json says, with its mean and standard deviation; nothing is cut off at the sides, for a crop is
     made in that size. A crop becomes its class token or the mean of its patches. See
-    :class:`pipeline.crops.FaceSnippetExtractor` for who is followed.
+    :class:`pipeline.networks.crops.FaceSnippetExtractor` for who is followed.
     """
 
     modality = "face"

@@ -18,7 +18,7 @@ from pipeline.faces import COLUMNS, RATE_HZ
 from pipeline.faces.alignment import IDENTITY_CROP, cut, resized
 from pipeline.faces.quality import sharpness, yaw_degrees
 from pipeline.media import FeatureSequence, FrameRequest, Frames, Media, Needs
-from pipeline.networks import build, optimised, weights_record
+from pipeline.networks.backbones import build, optimised, weights_record
 from pipeline.windows import Snippets
 
 SIDE = 160          # of the network's input, in pixels

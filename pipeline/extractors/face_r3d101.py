@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.crops import FaceConfig, FaceSnippetExtractor, FaceSnippets
-from pipeline.snippets import R3D101Config, R3D101Extractor
+from pipeline.networks.crops import FaceConfig, FaceSnippetExtractor, FaceSnippets
+from pipeline.networks.snippets import R3D101Config, R3D101Extractor
 
 
 class FaceR3d101(R3D101Extractor, FaceSnippetExtractor):
-    """The followed face of each snippet, eyes level; see :class:`pipeline.crops.FaceSnippetExtractor`."""
+    """The followed face of each snippet, eyes level; see :class:`pipeline.networks.crops.FaceSnippetExtractor`."""
 
     modality = "face"
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.crops import FaceConfig, FaceSnippetExtractor, FaceSnippets
-from pipeline.snippets import R3D18Extractor, SnippetConfig
+from pipeline.networks.crops import FaceConfig, FaceSnippetExtractor, FaceSnippets
+from pipeline.networks.snippets import R3D18Extractor, SnippetConfig
 
 
 class FaceR3d18(R3D18Extractor, FaceSnippetExtractor):
-    """The followed face of each snippet, eyes level, 112×112; see :class:`pipeline.crops.FaceSnippetExtractor`."""
+    """The followed face of each snippet, eyes level, 112×112.
+
+    See :class:`pipeline.networks.crops.FaceSnippetExtractor`.
+    """
 
     version = 2
     modality = "face"

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.active_speaker import SpeakerRun, SpeakerScorer
 from pipeline.config import setting
 from pipeline.extractors import Extractor
 from pipeline.faces import SPEAKING_COLUMNS
@@ -18,7 +17,8 @@ from pipeline.faces.mouths import measure_mouths
 from pipeline.faces.retiming import nearest_rows, retime, track_spans
 from pipeline.faces.speaking import speaking_scores
 from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
-from pipeline.voice import Voice
+from pipeline.sound.voice import Voice
+from pipeline.speaking.active_speaker import SpeakerRun, SpeakerScorer
 
 RATE_HZ = 25.0  # lips open and shut up to eight times a second
 

@@ -19,11 +19,11 @@ from pipeline.config import digest, setting
 from pipeline.devices import DtypeChoice
 from pipeline.errors import UsageError, WeightsError
 from pipeline.extractors import Extractor
-from pipeline.hub import HubFile, HubModel, keep_hub_offline, model_folder, weight_files
 from pipeline.media import FeatureSequence, Media, Needs, Spoken
-from pipeline.networks import RANDOM_SEED
-from pipeline.utterances import Frame, HashedWords, Pieces, Speakers, read_utterance, readable
+from pipeline.networks.backbones import RANDOM_SEED
+from pipeline.networks.hub import HubFile, HubModel, keep_hub_offline, model_folder, weight_files
 from pipeline.weights import WeightsRecord, check_published, file_digest, random_record, seeded
+from pipeline.words.utterances import Frame, HashedWords, Pieces, Speakers, read_utterance, readable
 
 BUCKETS = (16, 32, 64, 128, 256, 512)  # padded lengths: one shape each, so that the bytes never depend on the batch
 ROWS_PER_BATCH = 8  # likewise fixed; a batch that is not full is filled up with empty sentences

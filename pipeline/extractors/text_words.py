@@ -16,11 +16,11 @@ from pipeline.config import digest, setting
 from pipeline.errors import WeightsError
 from pipeline.extractors import Extractor
 from pipeline.extractors.audio_encoder import FrameGrid, cut_windows, normalised
-from pipeline.hidden_states import explained
-from pipeline.hub import keep_hub_offline
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, Needs
+from pipeline.networks.hidden_states import explained
+from pipeline.networks.hub import keep_hub_offline
 from pipeline.weights import WeightsRecord, file_digest
-from pipeline.word_times import forced, proportional, speech_span, words_of
+from pipeline.words.word_times import forced, proportional, speech_span, words_of
 
 WINDOW_SECONDS, OVERLAP_SECONDS = 20.0, 2.0  # longer sound is heard in windows, so that memory stays as it is
 NAMES_ONLY = ("_name_or_path", "transformers_version")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
-from pipeline.snippets import RATE_HZ, R3D101Config, R3D101Extractor, middle, snippet_rows, snippet_times
+from pipeline.networks.snippets import RATE_HZ, R3D101Config, R3D101Extractor, middle, snippet_rows, snippet_times
 
 
 class VideoR3d101(R3D101Extractor):
@@ -16,7 +16,7 @@ class VideoR3d101(R3D101Extractor):
 
     @dataclass(frozen=True)
     class Config(R3D101Config):
-        """Settings of :class:`pipeline.snippets.R3D101Config`."""
+        """Settings of :class:`pipeline.networks.snippets.R3D101Config`."""
 
     @property
     def request(self) -> FrameRequest:

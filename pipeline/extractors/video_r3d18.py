@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.media import FeatureSequence, FrameRequest, Media, Needs
-from pipeline.snippets import RATE_HZ, SIDE, R3D18Extractor, SnippetConfig, snippet_rows, snippet_times
+from pipeline.networks.snippets import RATE_HZ, SIDE, R3D18Extractor, SnippetConfig, snippet_rows, snippet_times
 
 
 class VideoR3d18(R3D18Extractor):
@@ -16,7 +16,7 @@ class VideoR3d18(R3D18Extractor):
 
     @dataclass(frozen=True)
     class Config(SnippetConfig):
-        """Settings of :class:`pipeline.snippets.SnippetConfig`."""
+        """Settings of :class:`pipeline.networks.snippets.SnippetConfig`."""
 
     @property
     def request(self) -> FrameRequest:

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit, logsumexp
 
 from pipeline.faces.mouths import Mouth
-from pipeline.voice import Voice
+from pipeline.sound.voice import Voice
 
 # A mouth that speaks changes by about a third of the face's contrast from one picture to another 0.08 s later; a still
 # one by a twentieth, which is grain. Even odds lie between the two; a third of that change is odds of 1 : 9.

@@ -13,8 +13,8 @@ import numpy as np
 from pipeline.clip import Task
 from pipeline.predicting.findings import MEANING, Prediction
 from pipeline.predicting.track_files import tracks_json
-from pipeline.subtitles import Cue, as_ass, as_vtt
-from pipeline.tracks import summarise_tracks
+from pipeline.speaking.tracks import summarise_tracks
+from pipeline.words.subtitles import Cue, as_ass, as_vtt
 
 SHORT_STAMP = "means nothing: see the notes of this file"
 

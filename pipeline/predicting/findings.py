@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.clip import Task
 from pipeline.predicting.stretches import Recording, Stretch
-from pipeline.tracks import Faces
+from pipeline.speaking.tracks import Faces
 
 MEANING = ("A score says how much a clip resembles clips that annotators labelled so, not what a person feels. In the"
            " EU, inferring emotions of people at work or in education is prohibited (AI Act, Article 5(1)(f)); people"

@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.extraction import ExtractConfig, Progress, extract
 from pipeline.predicting.stretches import Cuts, Recording, Stretch, clip_id, parts_of
+from pipeline.speaking.tracks import Faces, face_features, read_faces
 from pipeline.store import FeatureStore
-from pipeline.tracks import Faces, face_features, read_faces
 
 Watch = Callable[[], AbstractContextManager[Progress]]
 

@@ -21,7 +21,7 @@ from pipeline.predicting.findings import Prediction
 from pipeline.predicting.stretches import Recording
 from pipeline.predicting.strips import GROUND, SMALL, Panel, font
 from pipeline.rendering.film import add_sound, writing_film
-from pipeline.tracks import Faces
+from pipeline.speaking.tracks import Faces
 
 LEAST_SIDE, MOST_SIDE, LEAST_WIDTH = 640, 960, 480  # pixels: of the picture's longer side, and of the video
 RATES = 10.0, 30.0, 25.0        # least and most frames a second, and how many where the file states none

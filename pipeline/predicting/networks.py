@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.answers import is_by_folds, read_folds_plan
 from pipeline.batch import Batches
 from pipeline.clip import Task
 from pipeline.devices import usable_device
 from pipeline.errors import TrainingError, UsageError
 from pipeline.evaluation import check_features
-from pipeline.examples import lay_out
 from pipeline.joined import JoinedStores
+from pipeline.learning.examples import lay_out
+from pipeline.learning.scaling import Scaler
 from pipeline.runs import Checkpoint, model_class, read_json, seed_folders
-from pipeline.scaling import Scaler
-from pipeline.scoring import in_units, outputs_of
+from pipeline.scores.answers import is_by_folds, read_folds_plan
+from pipeline.scores.scoring import in_units, outputs_of
 
 SMOKE = "the run is a smoke test of one batch: its answers mean nothing"
 

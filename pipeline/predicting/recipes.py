@@ -20,7 +20,7 @@ from pipeline.errors import PipelineError, StoreError, TrainingError, UsageError
 from pipeline.plugins import plugin_class
 from pipeline.predicting.networks import Networks, records_of
 from pipeline.recipes import choose_extractors, plan_features, recipe_differences
-from pipeline.shards import open_store
+from pipeline.storage.shards import open_store
 
 Settings = dict[str, dict[str, str]]
 _SHARED = ("weights", "detection", "face")

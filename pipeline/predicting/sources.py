@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.decode import DecodeLimits
+from pipeline.decoding.probe import probe
 from pipeline.errors import ClipError, UsageError
 from pipeline.predicting.stretches import Recording
-from pipeline.probe import probe
 
 SUFFIXES = frozenset((
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mts", ".mpg", ".mpeg", ".wmv", ".asf", ".ogv",

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.active_speaker import INPUTS, SpeakerRun
-from pipeline.answers import is_by_folds
 from pipeline.errors import ClipError, UsageError
 from pipeline.extraction import ExtractConfig
 from pipeline.predicting.findings import Prediction
@@ -16,6 +14,8 @@ from pipeline.predicting.following import Watch, follow
 from pipeline.predicting.networks import SMOKE
 from pipeline.predicting.sources import look
 from pipeline.predicting.stretches import Recording
+from pipeline.scores.answers import is_by_folds
+from pipeline.speaking.active_speaker import INPUTS, SpeakerRun
 from pipeline.store import FeatureStore
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.clip import Clip, Corpus
 from pipeline.datasets import Dataset
-from pipeline.subtitles import Cue
+from pipeline.words.subtitles import Cue
 
 PART_SECONDS = 60.0  # in which faces are followed at once: decoded pictures of an hour would fill a disk
 _LEAST_SECONDS = 0.1  # what a cue or a last part lasts at least inside the recording

@@ -14,7 +14,7 @@ from pipeline.faces.choice import LEAST_SPEAKING
 from pipeline.predicting.findings import Prediction
 from pipeline.predicting.strips import nearest, shown_classes
 from pipeline.report import templates
-from pipeline.tracks import Faces
+from pipeline.speaking.tracks import Faces
 
 LINE_SECONDS = 60.0         # of a long recording on one line of the page
 LEAST_SHOWN = 0.03          # fainter cells are not drawn

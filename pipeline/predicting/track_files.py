@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.predicting.findings import Prediction
-from pipeline.tracks import summarise_tracks
+from pipeline.speaking.tracks import summarise_tracks
 
 MEANING = ("A score says how much a face moves, and what is heard sounds, as where annotators said that a face speaks;"
            " it does not say who somebody is.")

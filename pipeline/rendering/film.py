@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.decoding.pipes import ByteSink, run_reading
+from pipeline.decoding.probe import (MESSAGE_BYTES, PROCESS_BYTES, child_environment, complaints, ffmpeg_path,
+                                     first_words, input_options, source_url)
 from pipeline.errors import PipelineError
-from pipeline.pipes import ByteSink, run_reading
-from pipeline.probe import (
-    MESSAGE_BYTES, PROCESS_BYTES, child_environment, complaints, ffmpeg_path, first_words, input_options, source_url,
-)
 
 _QUIET = ("-hide_banner", "-loglevel", "repeat+level+warning", "-nostdin", "-y")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pipeline.clip import Clip
 from pipeline.errors import ClipError
-from pipeline.packing import SourceRecord
 from pipeline.recipes import PlannedFeature
 from pipeline.running.neighbours import context_of
-from pipeline.track_media import track_record
+from pipeline.speaking.track_media import track_record
+from pipeline.storage.packing import SourceRecord
 from pipeline.weights import file_digest
 
 

@@ -19,11 +19,11 @@ from pipeline.decode import Damage, DecodeLimits
 from pipeline.devices import usable_device
 from pipeline.errors import DatasetError, StoreError, UsageError
 from pipeline.extractors import Extractor
+from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan_features
 from pipeline.running.inputs import input_digest, needs_media, source_digests
 from pipeline.running.neighbours import with_neighbours
-from pipeline.packing import Cell, stored_cells, stored_sources
-from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan_features
 from pipeline.running.scheduling import Todo, part_of, predicted_cost
+from pipeline.storage.packing import Cell, stored_cells, stored_sources
 from pipeline.store import FeatureStore
 
 # Settings that several extractors have by the same name.

@@ -16,14 +16,14 @@ from joblib.executor import get_memmapping_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from pipeline.running import orders
 from pipeline.clip import Clip
 from pipeline.errors import ClipError, PipelineError, UsageError
+from pipeline.running import orders
 from pipeline.running.inputs import input_digest, source_record
-from pipeline.packing import Cell, Failure, SourceRecord
-from pipeline.store import FeatureStore
 from pipeline.running.watch import end_with
 from pipeline.running.worker import WHOLE_CHUNK, Chunk, ChunkReport, run_chunk, write_shard
+from pipeline.storage.packing import Cell, Failure, SourceRecord
+from pipeline.store import FeatureStore
 
 DEATHS_ALONE = 2  # so often may a clip that is worked on alone end its process before it is given up
 DEATHS_AT_START = 3  # so often may workers die before they begin anything: the installation is broken

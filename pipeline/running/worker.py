@@ -13,20 +13,20 @@ from typing import Any
 
 import torch
 
-from pipeline.running import orders
 from pipeline.clip import Clip, Corpus
 from pipeline.decode import Damage, DecodeLimits, read_media
 from pipeline.devices import torch_threads
 from pipeline.errors import ClipError
 from pipeline.extractors import Extractor
+from pipeline.media import FeatureSequence, Media
+from pipeline.recipes import PlannedFeature
+from pipeline.running import orders
 from pipeline.running.inputs import input_digest, needs_media, source_record
 from pipeline.running.neighbours import context_of
 from pipeline.running.processes import is_worker, work_like_parent, worker_device
-from pipeline.media import FeatureSequence, Media
-from pipeline.packing import Cell, Failure, FeatureData, SourceRecord, write_store
-from pipeline.recipes import PlannedFeature
-from pipeline.shards import open_store
-from pipeline.track_media import read_files, read_track
+from pipeline.speaking.track_media import read_files, read_track
+from pipeline.storage.packing import Cell, Failure, FeatureData, SourceRecord, write_store
+from pipeline.storage.shards import open_store
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pipeline.clip import Corpus, Fold, Protocol, Task
+from pipeline.media import TimesKind
 from pipeline.storage.columns import Column, Texts
 from pipeline.storage.hdf5 import Extent, Group
-from pipeline.media import TimesKind
 
 FORMAT = "affect feature store"
 FORMAT_VERSION = 2

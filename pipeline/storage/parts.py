@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.clip import Corpus, Task
-from pipeline.storage.columns import Column, Texts, concatenate, take
 from pipeline.errors import StoreError
+from pipeline.media import FeatureSequence
+from pipeline.storage.columns import Column, Texts, concatenate, take
 from pipeline.storage.hdf5 import damaged, read_into, reading
 from pipeline.storage.layout import FAILURE_COLUMNS, HEAD_ATTRIBUTES, STATUSES, TIMES_KINDS
-from pipeline.media import FeatureSequence
-from pipeline.store import FeatureStore
 from pipeline.storage.writing import Block, FeatureRows, unique_requests
+from pipeline.store import FeatureStore
 
 BLOCK_BYTES = 2 << 20    # rows are copied in blocks that stay in a processor's cache between reading and writing
 GATHER = 256             # arrays of so many parts are joined at a time, so that small parts cost no object each

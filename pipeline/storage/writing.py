@@ -14,10 +14,10 @@ import numpy as np
 
 import pipeline
 from pipeline.clip import Corpus
-from pipeline.storage.columns import Column, Texts, encode_names, encode_texts
 from pipeline.config import digest, to_json
-from pipeline.storage.durable import Output, replacing
 from pipeline.errors import StoreError
+from pipeline.storage.columns import Column, Texts, encode_names, encode_texts
+from pipeline.storage.durable import Output, replacing
 from pipeline.storage.layout import FAILURE_COLUMNS, FORMAT, FORMAT_VERSION, HEAD_ATTRIBUTES, holds_identities
 from pipeline.storage.seals import CHECKS, row_checks
 

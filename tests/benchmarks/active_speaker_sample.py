@@ -20,18 +20,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.active_speaker_metric import by_sub_category, read_sub_categories, read_truth, score_speakers
 from pipeline.datasets.manifest import Manifest
 from pipeline.datasets.unitalk import Unitalk
 from pipeline.extraction import ExtractConfig, extract
+from pipeline.learning.train_config import TrainConfig
 from pipeline.predicting.sources import look
 from pipeline.rendering.corpus import render_corpus
 from pipeline.runs import read_history
-from pipeline.speaker_files import scores_of_run
-from pipeline.speaker_tables import SpeakerTable
+from pipeline.speaking.active_speaker_metric import by_sub_category, read_sub_categories, read_truth, score_speakers
+from pipeline.speaking.speaker_files import scores_of_run
+from pipeline.speaking.speaker_tables import SpeakerTable
+from pipeline.speaking.tracks import Faces, face_features, read_faces
 from pipeline.store import FeatureStore
-from pipeline.tracks import Faces, face_features, read_faces
-from pipeline.train_config import TrainConfig
 from pipeline.training import train
 
 INPUTS = {"compact": ("asd_faces", "asd_audio"), "compact, without sound": ("asd_faces",),

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.alignment import onto
+from pipeline.curation.alignment import onto
 from pipeline.datasets.sample import Sample
 from pipeline.decode import read_media
 from pipeline.extractors.audio_logmel import AudioLogmel
 from pipeline.media import Media
-from pipeline.word_times import forced, proportional, speech_span, words_of
+from pipeline.words.word_times import forced, proportional, speech_span, words_of
 
 LETTERS = {letter: number for number, letter in enumerate("abcdefghijklmnopqrstuvwxyz'", 1)}
 FRAME_SECONDS = 0.02  # of wav2vec 2.0

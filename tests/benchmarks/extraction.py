@@ -18,11 +18,11 @@ from pathlib import Path
 import joblib
 import torch
 
-from pipeline.running import orders
 from pipeline.clip import Clip, Corpus
 from pipeline.decode import ffmpeg_path
 from pipeline.devices import compute_dtype
 from pipeline.recipes import choose_extractors, plan_features
+from pipeline.running import orders
 from pipeline.running.worker import Chunk, run_chunk
 
 SENTENCE = "Well , I think that we should tell them before they hear it from somebody else , don't you ?"

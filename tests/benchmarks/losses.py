@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import get_args
 
-from pipeline.metric_losses import MetricChoice
-from pipeline.train_config import TrainConfig
+from pipeline.learning.metric_losses import MetricChoice
+from pipeline.learning.train_config import TrainConfig
 from pipeline.training import train
 
 

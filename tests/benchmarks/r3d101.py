@@ -5,7 +5,7 @@
 One clip as RAVDESS has them, six snippets of 16 frames: seconds of the network alone, without decoding and cropping
 (of a CPU its own time, whatever else runs), and megabytes of its rows. Weights are random, which changes neither.
 Parameter counts stand beside those of the published layers (Hara et al. 2018, github.com/kenshohara/3D-ResNets-PyTorch,
-r3d101_K_200ep.pth), which tests/test_r3d101.py writes out name by name.
+r3d101_K_200ep.pth), which tests/networks/test_r3d101.py writes out name by name.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from pipeline.devices import native_bfloat16
-from pipeline.r3d101 import NUM_CLASSES, WIDTH, ResNet101Maps
-from pipeline.snippets import LAYOUTS, RATE_HZ, R3D101, R3D18, R3D101Config, SnippetConfig
+from pipeline.networks.r3d101 import NUM_CLASSES, WIDTH, ResNet101Maps
+from pipeline.networks.snippets import LAYOUTS, RATE_HZ, R3D101, R3D18, R3D101Config, SnippetConfig
 
 PUBLISHED = 85_245_120, 86_679_420  # without and with the head: the shapes of the authors' layers, multiplied out
 

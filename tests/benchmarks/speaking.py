@@ -22,7 +22,7 @@ import torch
 from pipeline.faces import RATE_HZ
 from pipeline.faces.choice import Candidates, Policy, choose
 from pipeline.media import FeatureSequence
-from pipeline.voice import Voice
+from pipeline.sound.voice import Voice
 from tests.faces import counterfactuals as made
 from tests.faces.counterfactuals import Film
 

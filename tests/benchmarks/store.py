@@ -23,12 +23,12 @@ import h5py
 import numpy as np
 
 from pipeline.clip import Clip, Corpus, Task
-from pipeline.storage.columns import Texts
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
-from pipeline.shards import pack_store, shard_folder
-from pipeline.store import CLIP_COLUMNS, NUMBER_COLUMNS, FeatureStore
+from pipeline.storage.columns import Texts
+from pipeline.storage.packing import FeatureData, write_store
+from pipeline.storage.shards import pack_store, shard_folder
 from pipeline.storage.writing import FeatureRows, write_file
+from pipeline.store import CLIP_COLUMNS, NUMBER_COLUMNS, FeatureStore
 
 WIDTH, MEAN_ROWS = 512, 24
 CORPUS = Corpus("noise", (Task("emotion", tuple("abcdefg")),))

@@ -25,10 +25,10 @@ from skimage.data import astronaut
 
 from pipeline.datasets.unitalk import Unitalk
 from pipeline.extraction import ExtractConfig, extract
-from pipeline.frame_spectra import cepstra, window_samples, window_starts
 from pipeline.media import PictureRequest
+from pipeline.sound.frame_spectra import cepstra, window_samples, window_starts
+from pipeline.speaking.track_media import grey_picture
 from pipeline.store import FeatureStore
-from pipeline.track_media import grey_picture
 from tests.face_tracks import tone, write_wav
 
 HEADER = "video_id,frame_timestamp,entity_box_x1,entity_box_y1,entity_box_x2,entity_box_y2,label,entity_id,label_id," \

@@ -27,14 +27,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.batch import Batch
 from pipeline.clip import Clip, Corpus, Task
-from pipeline.jobs import Job, prepare
 from pipeline.joined import open_stores
+from pipeline.learning.jobs import Job, prepare
+from pipeline.learning.stacked_training import train_together
+from pipeline.learning.train_config import TrainConfig
+from pipeline.learning.training_loop import Quiet, TrainingState, train_seed, training_step
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
 from pipeline.runs import model_class
-from pipeline.stacked_training import train_together
-from pipeline.train_config import TrainConfig
-from pipeline.training_loop import Quiet, TrainingState, train_seed, training_step
+from pipeline.storage.packing import FeatureData, write_store
 
 WIDTHS = {"text_bert": ("text", 768, 12), "audio_resnet18": ("audio", 512, 4), "face_r3d18": ("face", 512, 6)}
 TASKS = (Task("emotion", tuple("abcdefg")), Task("sentiment", tuple("xyz")))

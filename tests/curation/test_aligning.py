@@ -12,9 +12,9 @@ from pipeline.clip import Clip, Corpus, Task
 from pipeline.curation.aligning import align
 from pipeline.errors import StoreError, UsageError
 from pipeline.joined import JoinedStores
-from pipeline.layered import is_layered
+from pipeline.learning.layered import is_layered
 from pipeline.media import FeatureSequence, TimesKind
-from pipeline.packing import Cell, Failure, FeatureData, write_store
+from pipeline.storage.packing import Cell, Failure, FeatureData, write_store
 from pipeline.store import FeatureStore
 
 

@@ -14,7 +14,7 @@ from pipeline.cli import main
 from pipeline.clip import Corpus
 from pipeline.curation.differences import differences
 from pipeline.media import FeatureSequence
-from pipeline.packing import FeatureData, write_store
+from pipeline.storage.packing import FeatureData, write_store
 from pipeline.store import FeatureStore
 
 

@@ -10,17 +10,16 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.clip import Clip, Corpus, Task
+from pipeline.curation.inspection import (command_lines, describe_clip, printable, recipe_lines, recipes, shown,
+                                          summarise)
 from pipeline.errors import StoreError
-from pipeline.curation.inspection import (
-    command_lines, describe_clip, printable, recipe_lines, recipes, shown, summarise,
-)
 from pipeline.media import FeatureSequence
-from pipeline.packing import Cell, Failure, FeatureData, write_store
+from pipeline.storage.packing import Cell, Failure, FeatureData, write_store
 from pipeline.store import FeatureStore
 from tests.frame_stores import SPEAKING
 from tests.identity_stores import make_identities
 from tests.speaker_runs import make_speaker_store
-from tests.test_tracks import face_store
+from tests.speaking.test_tracks import face_store
 
 CORPUS = Corpus("toy", (Task("mood", ("glad", "sad")), Task("level", value_range=(0.0, 1.0)),
                         Task("none", value_range=(0.0, 1.0))), "CC0")

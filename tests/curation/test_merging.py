@@ -11,18 +11,17 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.clip import Clip, Corpus, Fold, Protocol, Task
+from pipeline.curation.merging import merge
+from pipeline.curation.verification import verify
 from pipeline.datasets.manifest import Manifest
 from pipeline.errors import StoreError, UsageError
 from pipeline.extraction import ExtractConfig, extract
 from pipeline.storage.lock import locked
-from pipeline.curation.merging import merge
-from pipeline.packing import (
-    Cell, Failure, FeatureData, SourceRecord, rows_digest, stored_clips, stored_sources, write_store,
-)
+from pipeline.storage.packing import (Cell, Failure, FeatureData, SourceRecord, rows_digest, stored_clips,
+                                      stored_sources, write_store)
 from pipeline.store import FeatureStore
-from pipeline.curation.verification import verify
 from tests.makers import make_bert, write_manifest
-from tests.test_packing import CLIPS, CORPUS, sequence
+from tests.storage.test_packing import CLIPS, CORPUS, sequence
 
 FAILURE = Failure("decode", "passing", "disk\nfell over")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.errors import UsageError
 from pipeline.curation.queries import find
+from pipeline.errors import UsageError
 
 TABLE = pd.DataFrame({
     name: pd.Series(values, dtype=object if isinstance(values[0], str) else None) for name, values in {

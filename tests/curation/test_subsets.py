@@ -10,15 +10,14 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.clip import Clip, Corpus, Task
-from pipeline.errors import StoreError, UsageError
-from pipeline.storage.lock import locked
-from pipeline.packing import (
-    Cell, Failure, FeatureData, SourceRecord, rows_digest, stored_clips, stored_sources, write_store,
-)
-from pipeline.store import FeatureStore
 from pipeline.curation.subsets import Selection, read_ids, subset
 from pipeline.curation.verification import verify
-from tests.test_packing import sequence
+from pipeline.errors import StoreError, UsageError
+from pipeline.storage.lock import locked
+from pipeline.storage.packing import (Cell, Failure, FeatureData, SourceRecord, rows_digest, stored_clips,
+                                      stored_sources, write_store)
+from pipeline.store import FeatureStore
+from tests.storage.test_packing import sequence
 
 CORPUS = Corpus("toy", (Task("mood", ("glad", "sad")), Task("level", value_range=(0.0, 1.0)),
                         Task("grade", ("1", "2", "3")), Task("text", ("yes", "no"))))

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
+from pipeline.curation.repair import advice, repair
+from pipeline.curation.verification import read_whole, verify
 from pipeline.datasets.manifest import Manifest
 from pipeline.errors import PipelineError, StoreError
 from pipeline.extraction import ExtractConfig, extract
-from pipeline.storage.lock import locked
 from pipeline.media import FeatureSequence
-from pipeline.packing import Cell, Failure, FeatureData, rows_digest, write_store
-from pipeline.curation.repair import advice, repair
-from pipeline.shards import pack
+from pipeline.storage.lock import locked
+from pipeline.storage.packing import Cell, Failure, FeatureData, rows_digest, write_store
+from pipeline.storage.shards import pack
 from pipeline.store import FeatureStore
-from pipeline.curation.verification import read_whole, verify
 from tests.makers import make_bert, make_video, write_manifest
-from tests.test_packing import CLIPS, CORPUS
+from tests.storage.test_packing import CLIPS, CORPUS
 
 IDS = [clip.clip_id for clip in CLIPS]
 EMPTY, FAILED, MISSING = 2, 4, 5  # places of clips without rows of the feature "wide"

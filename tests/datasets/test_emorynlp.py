@@ -12,7 +12,7 @@ from pipeline.datasets.emorynlp import EmoryNlp
 from pipeline.errors import DatasetError, StoreError
 from pipeline.joined import JoinedStores
 from pipeline.label_maps import shipped_maps
-from pipeline.packing import write_store
+from pipeline.storage.packing import write_store
 from pipeline.store import FeatureStore
 from tests.datasets.test_meld import row, touch, write_csv
 

@@ -17,9 +17,9 @@ from pipeline.datasets._speaker_tracks import Pictures
 from pipeline.datasets.ava import Ava
 from pipeline.datasets.unitalk import Unitalk, sub_categories
 from pipeline.errors import ClipError, DatasetError, UsageError
-from pipeline.speaker_tables import SpeakerTable
-from pipeline.track_media import read_files
-from tests.test_speaker_tables import HEADER, ava_row, unitalk_row, write
+from pipeline.speaking.speaker_tables import SpeakerTable
+from pipeline.speaking.track_media import read_files
+from tests.speaking.test_speaker_tables import HEADER, ava_row, unitalk_row, write
 
 VIDEOS = {"train": ("one", "two-videos_x"), "val": ("three", "4", "five", "six")}
 KINDS = dict(zip(("language", "noise", "visual", "mixed"), VIDEOS["val"]))

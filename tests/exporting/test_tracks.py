@@ -17,9 +17,9 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.exporting import ExportConfig, export
 from pipeline.exporting.tracks import HEADER
 from pipeline.faces import SPEAKING_COLUMNS
-from pipeline.packing import Cell, FeatureData
+from pipeline.storage.packing import Cell, FeatureData
 from pipeline.store import FeatureStore
-from tests.test_tracks import CLIPS, CORPUS, FACES, SCORES, SPEAKING_RECIPE, face_store, speaking_rows
+from tests.speaking.test_tracks import CLIPS, CORPUS, FACES, SCORES, SPEAKING_RECIPE, face_store, speaking_rows
 
 TRACKS = ExportConfig("tracks")
 

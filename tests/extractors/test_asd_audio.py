@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.errors import ClipError
 from pipeline.extractors.asd_audio import AsdAudio
-from pipeline.frame_spectra import cepstra
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, TrackMedia
+from pipeline.sound.frame_spectra import cepstra
 
 
 def noise(seconds: float) -> np.ndarray:

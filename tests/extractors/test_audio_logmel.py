@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.extractors.audio_logmel import PRESETS, AudioLogmel
 from pipeline.media import Media
-from pipeline.spectrogram import frame_times, log_mel
+from pipeline.sound.spectrogram import frame_times, log_mel
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

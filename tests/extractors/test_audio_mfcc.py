@@ -9,7 +9,7 @@ import torchaudio
 
 from pipeline.extractors.audio_mfcc import MEL, AudioMfcc
 from pipeline.media import FeatureSequence, Media
-from pipeline.spectrogram import frame_times
+from pipeline.sound.spectrogram import frame_times
 
 WAVE = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
 

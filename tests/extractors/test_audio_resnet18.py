@@ -14,7 +14,7 @@ from pipeline import weights
 from pipeline.errors import WeightsError
 from pipeline.extractors.audio_resnet18 import MEAN, SD, AudioResnet18
 from pipeline.media import FeatureSequence, Media
-from pipeline.networks import build
+from pipeline.networks.backbones import build
 
 
 def media(seconds: float, *, seed: int = 0) -> Media:
@@ -56,7 +56,7 @@ def test_times_of_patches(extractor: AudioResnet18) -> None:
 def test_a_row_is_the_spatial_average_of_torchvisions_network(extractor: AudioResnet18) -> None:
     network = build(resnet18, "random", weights.RESNET18)
     network.fc = torch.nn.Identity()
-    from pipeline.spectrogram import log_mel
+    from pipeline.sound.spectrogram import log_mel
     clip = media(0.975)
     assert clip.waveform is not None
     patch = torch.from_numpy(((log_mel(clip.waveform) + 80) / 80).clip(0, 1).T.copy())        # (bands, windows)

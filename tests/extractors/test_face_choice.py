@@ -10,7 +10,7 @@ import pytest
 from pipeline.extractors.face_choice import FaceChoice
 from pipeline.extractors.face_r3d18 import FaceR3d18
 from pipeline.faces.choice import Policy
-from tests.test_crops import LARGE, MIDDLE, everywhere, scene
+from tests.networks.test_crops import LARGE, MIDDLE, everywhere, scene
 
 
 class Counting:

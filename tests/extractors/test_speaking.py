@@ -9,17 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.active_speaker import SpeakerRun, score_tracks
 from pipeline.datasets.manifest import Manifest
 from pipeline.errors import StoreError, TrainingError, UsageError
 from pipeline.extraction import ExtractConfig, extract
 from pipeline.extractors.speaking import Speaking
 from pipeline.faces import SPEAKING_COLUMNS
 from pipeline.media import FeatureSequence, Frames, Media
+from pipeline.speaking.active_speaker import SpeakerRun, score_tracks
 from pipeline.store import FeatureStore
-from tests.faces.counterfactuals import (
-    portrait_faces, read_film, shifted_sound, silent, syllables, talking_portrait, vowel, watch, write_film,
-)
+from tests.faces.counterfactuals import (portrait_faces, read_film, shifted_sound, silent, syllables, talking_portrait,
+                                         vowel, watch, write_film)
 from tests.frame_stores import MOOD
 from tests.makers import make_video, write_manifest
 from tests.speaker_runs import make_speaker_run

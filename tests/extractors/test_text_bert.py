@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from pipeline.errors import UsageError, WeightsError
 from pipeline.extractors.text_bert import BUCKETS, TextBert
-from pipeline.layered import is_layered
+from pipeline.learning.layered import is_layered
 from pipeline.media import Media, Spoken
 
 TEXT = "oh no, you know what!"

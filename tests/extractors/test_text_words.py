@@ -13,7 +13,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 from pipeline.errors import WeightsError
 from pipeline.extractors.text_words import TextWords
 from pipeline.media import Media
-from pipeline.word_times import forced
+from pipeline.words.word_times import forced
 
 TEXT = "Oh no, 42 — you know!"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"

@@ -11,7 +11,7 @@ from pipeline import weights
 from pipeline.errors import WeightsError
 from pipeline.extractors.video_r3d101 import VideoR3d101
 from pipeline.media import Media
-from pipeline.snippets import middle
+from pipeline.networks.snippets import middle
 
 from .conftest import Build
 

@@ -9,10 +9,8 @@ from skimage.data import astronaut
 from skimage.transform import SimilarityTransform, estimate_transform, resize, warp
 
 from pipeline.faces import COLUMNS
-from pipeline.faces.alignment import (
-    EXPRESSION_CROP, FIVE_POINT_CROP, FIVE_POINTS, IDENTITY_CROP, RECIPES, SPEAKER_CROP, CropRecipe, Recipe, align, cut,
-    landmarks_of, resized, similarity,
-)
+from pipeline.faces.alignment import (EXPRESSION_CROP, FIVE_POINT_CROP, FIVE_POINTS, IDENTITY_CROP, RECIPES,
+                                      SPEAKER_CROP, CropRecipe, Recipe, align, cut, landmarks_of, resized, similarity)
 from pipeline.faces.mtcnn import FaceDetector
 
 # Landmarks of scikit-image's astronaut as facenet-pytorch's MTCNN gives them, pixels of the 512×512 picture.

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from pipeline.faces.mouths import Mouth
 from pipeline.faces.speaking import excess, moving, speaking_scores, together
-from pipeline.voice import Voice
+from pipeline.sound.voice import Voice
 from tests.faces.counterfactuals import syllables, vowel
 
 SECONDS = 6.0

@@ -14,7 +14,7 @@ from models.audio_cnn import AudioCnn, SpectrogramBranch, changes, halved, trimm
 from pipeline import training
 from pipeline.config import with_settings
 from pipeline.joined import choose_inputs, open_stores
-from pipeline.train_config import TrainConfig
+from pipeline.learning.train_config import TrainConfig
 from tests.training_stores import make_store
 
 INPUTS = {"audio_logmel": (12,), "audio_functionals": (30,)}

@@ -106,7 +106,7 @@ def test_counts_of_parameters_add_up(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_settings_explain_themselves_and_clash_with_none_of_training(name: str) -> None:
-    from pipeline.train_config import TrainConfig
+    from pipeline.learning.train_config import TrainConfig
     fields = dataclasses.fields(plugins.plugin_class("model", name).Config)
     assert all(field.metadata.get("help") for field in fields)
     assert not {field.name for field in fields} & {field.name for field in dataclasses.fields(TrainConfig)}

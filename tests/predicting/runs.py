@@ -12,10 +12,10 @@ from pipeline.clip import Task
 from pipeline.datasets.manifest import Manifest
 from pipeline.extraction import ExtractConfig, extract
 from pipeline.faces import COLUMNS
+from pipeline.learning.train_config import TrainConfig
 from pipeline.predicting.findings import Prediction
 from pipeline.predicting.stretches import Recording, Stretch
-from pipeline.tracks import Faces
-from pipeline.train_config import TrainConfig
+from pipeline.speaking.tracks import Faces
 from pipeline.training import train
 from tests.makers import make_bert, make_video, write_manifest
 

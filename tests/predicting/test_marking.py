@@ -10,13 +10,13 @@ import pytest
 
 from pipeline.clip import Clip, Task
 from pipeline.decode import read_media
+from pipeline.decoding.probe import probe
 from pipeline.errors import ClipError
 from pipeline.media import FrameRequest
 from pipeline.predicting import marking
 from pipeline.predicting.findings import Prediction
 from pipeline.predicting.marking import SPEAKER, _Marker, write_marked
 from pipeline.predicting.strips import GROUND, MARK, Panel, clipped, font, nearest, shades
-from pipeline.probe import probe
 from tests.makers import make_video
 from tests.predicting.runs import hostile, made_up
 

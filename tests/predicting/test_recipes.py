@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.devices import usable_device
 from pipeline.errors import StoreError, TrainingError, UsageError, WeightsError
 from pipeline.predicting.networks import Networks
 from pipeline.predicting.recipes import as_text, settings_of
 from pipeline.recipes import choose_extractors, plan_features
-from pipeline.devices import usable_device
 from tests.predicting.runs import CONFIG, make_corpus, make_run
 
 CPU = usable_device("cpu")

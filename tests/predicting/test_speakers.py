@@ -11,13 +11,13 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.datasets.manifest import Manifest
+from pipeline.decoding.probe import probe
 from pipeline.errors import UsageError
 from pipeline.extraction import ExtractConfig, extract
-from pipeline.prediction import PredictConfig, predict
 from pipeline.predicting.speakers import tells_who_speaks
-from pipeline.probe import probe
+from pipeline.prediction import PredictConfig, predict
+from pipeline.speaking.tracks import SCORE
 from pipeline.store import FeatureStore
-from pipeline.tracks import SCORE
 from tests.makers import make_video, write_manifest
 from tests.speaker_runs import make_speaker_run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.predicting.stretches import PART_SECONDS, Cuts, Stretch, parts_of, utterances_of, windows_of
-from pipeline.subtitles import Cue
+from pipeline.words.subtitles import Cue
 
 
 def test_cues_are_cut_at_the_end_and_those_behind_it_are_counted() -> None:

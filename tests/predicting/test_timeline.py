@@ -9,8 +9,8 @@ import pytest
 from pipeline.predicting.files import as_csv, as_json, ass_track, to_text, vtt_track
 from pipeline.predicting.findings import Prediction
 from pipeline.predicting.timeline import timeline_page
-from pipeline.subtitles import read_cues
-from tests.pages import Page, brightness, open_browser, parse, visit
+from pipeline.words.subtitles import read_cues
+from tests.html_pages import Page, brightness, open_browser, parse, visit
 from tests.predicting.runs import hostile, made_up
 
 EVIL = "<img src=x onerror=alert(1)>\"'&amp;{{7*7}}</svg></style>"

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.clip import Clip
 from pipeline.decode import read_media
+from pipeline.decoding.probe import probe
 from pipeline.errors import PipelineError
 from pipeline.media import FrameRequest
-from pipeline.probe import probe
 from pipeline.rendering.film import add_sound, writing_film
 from tests.makers import make_video
 

@@ -14,8 +14,8 @@ import pytest
 from pipeline.cli import main
 from pipeline.datasets.iemocap import SESSIONS, Iemocap
 from pipeline.decode import read_media
+from pipeline.decoding.probe import probe
 from pipeline.media import FrameRequest
-from pipeline.probe import probe
 from pipeline.rendering import layouts
 from pipeline.rendering.corpus import is_finished, render_corpus, rendered_layout
 from pipeline.rendering.layouts.iemocap import write_dialogues

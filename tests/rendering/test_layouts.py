@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.datasets.ravdess import EMOTIONS, STATEMENTS, Ravdess, every_recording, parse_name
+from pipeline.decoding.probe import probe
 from pipeline.errors import UsageError
-from pipeline.probe import probe
 from pipeline.rendering import layouts
 from pipeline.rendering.acting import LOOKS
 from pipeline.rendering.corpus import is_finished, render_corpus, rendered_layout

@@ -7,8 +7,8 @@ from facenet_pytorch import MTCNN
 
 from pipeline.rendering.acting import LOOKS, Expression, act, listening, mouth_opening, names
 from pipeline.rendering.portrait import FACE_BOX, photograph, portray
-from pipeline.rendering.script import SPEAKERS, Line, write_script
 from pipeline.rendering.scene import Scene, film
+from pipeline.rendering.script import SPEAKERS, Line, write_script
 from pipeline.rendering.talking_face import Camera, render_face
 from pipeline.rendering.voice import loudness
 

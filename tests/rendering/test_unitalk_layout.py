@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pipeline.cli import main
-from pipeline.probe import probe
+from pipeline.decoding.probe import probe
 from pipeline.rendering.conversation import frame_labels
 from pipeline.rendering.corpus import is_finished, render_corpus, rendered_layout
 from pipeline.rendering.layouts.unitalk import COLUMNS, SUB_CATEGORIES, choose_videos

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.running import orders
 from pipeline.clip import Clip, Corpus
 from pipeline.errors import PipelineError, UsageError
 from pipeline.extractors import Extractor, Modality
 from pipeline.media import FeatureSequence, Media, Needs
-from pipeline.running.pool import run_chunks
 from pipeline.recipes import PlannedFeature
-from pipeline.store import FeatureStore
+from pipeline.running import orders
+from pipeline.running.pool import run_chunks
 from pipeline.running.worker import Chunk
+from pipeline.store import FeatureStore
 
 
 class Lengths(Extractor):

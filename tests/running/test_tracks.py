@@ -14,8 +14,8 @@ from pipeline.errors import UsageError
 from pipeline.extraction import ExtractConfig, ExtractionReport, extract
 from pipeline.media import PictureRequest
 from pipeline.running.planning import plan_extraction
+from pipeline.speaking.track_media import read_files, read_track
 from pipeline.store import FeatureStore
-from pipeline.track_media import read_files, read_track
 from tests.face_tracks import SPEAKING, TrackCorpus, make_track, tone, write_wav
 from tests.makers import make_video, write_manifest
 

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.rendering.conversation import (
-    OUT_OF_VIEW, RATE_HZ, Conversation, Face, Performance, film,
-)
+from pipeline.rendering.conversation import OUT_OF_VIEW, RATE_HZ, Conversation, Face, Performance, film
 from pipeline.rendering.layouts import Filmed, Layout, Plan, Shot, Table, words_table
 from pipeline.rendering.script import SPEAKERS, Speaker
 from pipeline.rendering.speech import utter

@@ -1,0 +1,1 @@
+"""What decoding a file takes: probed, read through pipes, checked for damage."""

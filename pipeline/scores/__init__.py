@@ -1,0 +1,1 @@
+"""What answers are worth: metrics on splits, baselines, intervals, and what a result may owe to a shortcut."""

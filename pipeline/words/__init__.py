@@ -1,0 +1,1 @@
+"""Text as extractors read it: utterances and their pieces, words in time, subtitles."""
