@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import with_settings
+from pipeline.config import to_json, with_settings
 from pipeline.devices import torch_threads
 from pipeline.errors import TrainingError, unknown_name
 from pipeline.joined import open_stores
@@ -82,24 +82,57 @@ def resume(run: Path, *, progress: Progress | None = None) -> Path:
     """
     if (run / "metrics.json").exists():
         return run
-    plan = read_json(run / "config.json")
+    return _carry_out(run, run, _plan_of(run), None, progress or Quiet())
+
+
+def train_again(run: Path, out: Path, *, features: Sequence[Path] | None = None,
+                progress: Progress | None = None) -> Path:
+    """Train anew what a run was trained from: its stores, inputs, settings, seeds and folds.
+
+    Args:
+        run: its folder.
+        out: a new folder.
+        features: its stores, where they are no longer where the run found them.
+        progress: is told what happens.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        TrainingError: as for :func:`resume`, or ``out`` holds a run.
+        UsageError, StoreError: as for :func:`resume`.
+    """
+    if (out / "config.json").exists():
+        raise TrainingError(f"{out} already holds a run; name another folder")
+    return _carry_out(run, out, _plan_of(run), features, progress or Quiet())
+
+
+def _plan_of(run: Path) -> dict[str, Any]:
+    plan: dict[str, Any] = read_json(run / "config.json")
     if "fold" in plan:
-        raise TrainingError(f"{run} is one fold of a run; carry on all of them: python -m pipeline train --resume"
-                            f" {run.parent}")
+        raise TrainingError(f"{run} is one fold of a run; name the whole run: {run.parent}")
+    return plan
+
+
+def _carry_out(run: Path, out: Path, plan: Mapping[str, Any], features: Sequence[Path] | None,
+               progress: Progress) -> Path:
+    """Do in ``out`` what the plan of a run says, if its stores and folds are what they were."""
     kind = model_class(plan["model"])
     settings = {name: tuple(value) if isinstance(value, list) else value
                 for name, value in plan["model_config"].items()}
-    stores = open_stores([Path(path) for path in plan["features"]])
-    arguments = (stores, plan["model"], kind.Config(**settings), _train_config(run, plan), plan["inputs"],
-                 plan["tasks"])
+    stores = open_stores([Path(path) for path in features or plan["features"]])
+    model_config, config = kind.Config(**settings), _train_config(run, plan)
+    arguments = (stores, plan["model"], model_config, config, plan["inputs"], plan["tasks"])
+    before = {**plan, "features": [os.path.abspath(path) for path in stores.paths],
+              "model_config": to_json(model_config), "training": to_json(config)}  # with settings that came since
     if "folds" in plan:
         material = gather(*arguments)
         folds = check_folds(material)
-        _refuse_changes(run, plan, folds_plan(material, folds))
-        return _run_folds(run, material, folds, progress or Quiet())
-    job = with_note(prepare(run, *arguments))
-    _refuse_changes(run, plan, job.plan())
-    return _run(job, progress or Quiet())
+        _refuse_changes(run, before, folds_plan(material, folds))
+        return _run_folds(out, material, folds, progress)
+    job = with_note(prepare(out, *arguments))
+    _refuse_changes(run, before, job.plan())
+    return _run(job, progress)
 
 
 def _train_config(run: Path, plan: Mapping[str, Any]) -> TrainConfig:

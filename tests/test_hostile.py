@@ -103,7 +103,8 @@ def test_a_line_without_an_end_is_refused_before_it_fills_memory(tmp_path: Path)
         list(Manifest(Manifest.Config(manifest=tmp_path / "home" / "clips.csv")).clips())
 
 
-@pytest.mark.parametrize(("name", "make", "outcome"), hostile_files.CHECKPOINTS, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(("name", "make", "outcome"), hostile_files.CHECKPOINTS,
+                         ids=lambda value: value[:50] if isinstance(value, str) else "file")
 def test_a_hostile_checkpoint_is_one_error_and_its_payload_never_runs(tmp_path: Path, name: str, make: Any,
                                                                       outcome: str) -> None:
     mark, folder = tmp_path / "broken in", tmp_path / "run" / "seed0"

@@ -213,7 +213,7 @@ def test_a_run_whose_folds_changed_is_not_resumed(tmp_path: Path, monkeypatch: p
 def test_one_fold_is_not_resumed_alone(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "fold-2", tmp_path / "fold-2")
     (tmp_path / "fold-2" / "metrics.json").unlink()
-    with pytest.raises(TrainingError, match="is one fold of a run; carry on all of them: .* --resume"):
+    with pytest.raises(TrainingError, match="is one fold of a run; name the whole run: "):
         resume(tmp_path / "fold-2")
 
 
