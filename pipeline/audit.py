@@ -109,8 +109,8 @@ def audit_stores(features: Path | Sequence[Path], *, tasks: Sequence[str] | None
         seed: of carving and dealing.
 
     Returns:
-        ``{"cues", "shortcuts", "shared_with_train", "known_leaks", "main_metrics": {task: metric}, "test_reads"}``; see
-        :func:`pipeline.scores.shortcuts.score_shortcuts` and :func:`shared_with_train`.
+        ``{"cues", "shortcuts", "shared_with_train", "known_leaks", "notes", "main_metrics": {task: metric},
+        "test_reads"}``; see :func:`pipeline.scores.shortcuts.score_shortcuts` and :func:`shared_with_train`.
 
     Raises:
         StoreError: a store cannot be read, or has no such task.
@@ -137,7 +137,7 @@ def audit_stores(features: Path | Sequence[Path], *, tasks: Sequence[str] | None
         shared = shared_with_train(stores.clips, splits.places, splits.train)
     reads = count_read(stores.paths, split=read, run=Path("audit"), by="audit") if read else {}
     return {"cues": list(cues.names), "shortcuts": shortcuts, "shared_with_train": shared,
-            "known_leaks": known_leaks(store.corpus.name for store in stores.stores),
+            "known_leaks": known_leaks(store.corpus.name for store in stores.stores), "notes": stores.notices,
             "main_metrics": {task.name: main_metric(task) for task in chosen}, "test_reads": reads}
 
 
@@ -161,8 +161,9 @@ def audit_run(run: Path, features: Sequence[Path] | None = None) -> dict[str, An
         features: its stores, where they are no longer where the run found them.
 
     Returns:
-        ``{"split", "main_metrics", "model", "scores", "shortcuts", "shared_with_train", "known_leaks", "subgroups":
-        {task: [...]}}``; of the split that the report shows. Subgroups as :class:`pipeline.scores.subgroups.Subgroup`.
+        ``{"split", "main_metrics", "model", "scores", "shortcuts", "shared_with_train", "known_leaks", "notes",
+        "subgroups": {task: [...]}}``; of the split that the report shows. Subgroups as
+        :class:`pipeline.scores.subgroups.Subgroup`.
 
     Raises:
         TrainingError: the folder holds no finished run.
@@ -183,5 +184,5 @@ def audit_run(run: Path, features: Sequence[Path] | None = None) -> dict[str, An
                             " again") from error
     return {"split": split, "main_metrics": chief, "model": config["model"], "scores": scores, "shortcuts": shortcuts,
             "shared_with_train": metrics.get("shared_with_train", {}), "known_leaks": known_leaks([config["dataset"]]),
-            "subgroups": {task.name: [asdict(part) for part in subgroups(
+            "notes": stores.notices, "subgroups": {task.name: [asdict(part) for part in subgroups(
                 answers, task, split, chief[task.name], stores)] for task in tasks}}

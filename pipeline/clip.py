@@ -235,6 +235,7 @@ class Corpus:
         citation: the sentence to cite.
         protocols: ways to divide it by group beside its own splits.
         dev_fraction: share of the training groups that chooses the epoch where the corpus has no dev split.
+        rendered: was it made by ``sample``, and not filmed of people?
     """
 
     name: str
@@ -245,6 +246,13 @@ class Corpus:
     citation: str = ""
     protocols: tuple[Protocol, ...] = ()
     dev_fraction: float = 0.2
+    rendered: bool = False
+
+    @property
+    def notice(self) -> str:
+        """What must stand beside every figure on it; "" for a corpus of people."""
+        return (f"these clips of {self.name} are rendered, not filmed: figures on them show that the parts work, not"
+                " how good they are on people") if self.rendered else ""
 
     def task(self, name: str) -> Task:
         """The task of that name.

@@ -35,7 +35,7 @@ from pipeline.learning.examples import Examples, lay_out
 from pipeline.learning.scaling import SPEAKER_NOTE, Scaler
 from pipeline.recipes import recipe_differences
 from pipeline.runs import Checkpoint, count_read, seed_folders
-from pipeline.scores.answers import is_by_folds, read_folds_plan, unseen
+from pipeline.scores.answers import is_by_folds, learnt_from_rendered, read_folds_plan, unseen
 from pipeline.scores.scoring import Scored, in_units, outputs_of
 
 TEST_SPLIT = "test"
@@ -80,7 +80,7 @@ def evaluate(run: Path, features: Path | Sequence[Path], *, split: str | None = 
     network = first.network()
     examples = lay_out(stores, list(first.inputs), tasks, kind=type(network), pools=network.config.pools,
                        level=first.training.get("level", "auto"), clock=first.training.get("clock", ""),
-                       device=usable_device(device))
+                       context=network.context, device=usable_device(device))
     places, may = examples.clips_of(places), may_clips[:, examples.owner]
     asked_units = examples.units.of(places)
     if not any(is_labelled(examples.units.labels[task.name][asked_units]).any() for task in tasks):
@@ -92,9 +92,9 @@ def evaluate(run: Path, features: Path | Sequence[Path], *, split: str | None = 
         examples.batches.use_scaler(examples.batches.fit_speakers(examples.stores.clips["speaker"].to_numpy()))
     scored = Scored.of(_joint_outputs(networks, may, examples, tasks, by_speaker=by_speaker), {split or "all": places},
                        examples.units, examples.stores, examples.batches.has, tasks)
-    notes = [*([SPEAKER_NOTE] if by_speaker else []), *([mapped.note] if mapped else [])]
-    num_places = int(np.any(may_clips[:, asked], axis=0).sum())
-    if num_places < len(asked):
+    notes = [*(examples.stores.notices or learnt_from_rendered(run)), *([SPEAKER_NOTE] if by_speaker else []),
+             *([mapped.note] if mapped else [])]
+    if (num_places := int(np.any(may_clips[:, asked], axis=0).sum())) < len(asked):
         notes.append(f"{len(asked) - num_places} of {len(asked)} clips are left out: every fold learnt from them or"
                      " their groups")
     metrics = {**scored.metrics(), "normalise": "speaker" if by_speaker else "train", "notes": notes}

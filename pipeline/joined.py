@@ -108,6 +108,16 @@ class JoinedStores:
         return None
 
     @property
+    def rendered(self) -> tuple[str, ...]:
+        """Names of the corpora that were rendered and not filmed."""
+        return tuple(dict.fromkeys(store.corpus.name for store in self.stores if store.corpus.rendered))
+
+    @property
+    def notices(self) -> list[str]:
+        """What must stand beside every figure on them."""
+        return list(dict.fromkeys(store.corpus.notice for store in self.stores if store.corpus.notice))
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         return tuple(store.path for store in self.stores)
 

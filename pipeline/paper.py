@@ -242,7 +242,8 @@ def _methods(runs: Sequence[_Run], tasks: Sequence[Task], is_bold: bool) -> str:
         known = [run.stores.tasks[name] for name in run.config["tasks"] if name in run.stores.tasks]
         parts.append(_paragraph(f"Training of {run.name}", describe_training(
             run.config, has_classes=any(task.classes for task in known),
-            has_values=any(not task.classes for task in known))))
+            has_values=any(not task.classes for task in known),
+            pixels=[name for name in run.config["inputs"] if run.stores.owner(name).head(name)["dtype"] == "uint8"])))
     parts.append(_paragraph("Statistics", list(_statistics(runs, is_bold))))
     return "\n".join(parts)
 

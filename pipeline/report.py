@@ -129,9 +129,9 @@ def _warnings(run: FinishedRun, tables: Sequence[ScoreTable]) -> list[str]:
         if table.num_clips < FEW_CLIPS or table.num_groups < FEW_GROUPS:
             few.setdefault((table.num_clips, table.num_groups), []).append(table.task.name)
     for (num_clips, num_groups), names in few.items():
-        found.append(f"Few clips: {listing(names)} {'is' if len(names) == 1 else 'are'} scored on {num_clips} clips in"
-                     f" {num_groups} {'group' if num_groups == 1 else 'groups'}, so that the interval is wide and"
-                     " itself rough.")
+        found.append(f"Few {'clips' if num_clips < FEW_CLIPS else 'groups'}: {listing(names)}"
+                     f" {'is' if len(names) == 1 else 'are'} scored on {num_clips:,} {run.units} in {num_groups}"
+                     f" {'group' if num_groups == 1 else 'groups'}, so that the interval is wide and itself rough.")
     if len(run.config["seeds"]) == 1:
         found.append("One seed: how far chance in training moves the scores is not known.")
     return found
@@ -145,8 +145,9 @@ def _recipe(run: FinishedRun) -> dict[str, Any]:
         text = ", ".join(f"{name} {version}" for name, version in libraries.items())
         made.setdefault(text or "versions that the store does not record", []).append(feature.name)
     others = [name for name in run.stores.features if name not in {feature.name for feature in run.features}]
+    pixels = [name for name in run.config["inputs"] if run.stores.owner(name).head(name)["dtype"] == "uint8"]
     training = describe_training(run.config, has_classes=any(task.classes for task in run.tasks),
-                                 has_values=any(not task.classes for task in run.tasks))
+                                 has_values=any(not task.classes for task in run.tasks), pixels=pixels)
     return {"features": run.features, "made_with": made, "others": others, "training": training,
             "settings": {**run.config["training"], "folds": Path(run.config["training"].get("folds", "")).name}}
 

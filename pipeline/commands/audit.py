@@ -50,7 +50,7 @@ def _show(found: Mapping[str, Any]) -> None:
     from pipeline.audit import statements
     from pipeline.pages.audit_tables import CUES, figure_text, subgroup_rows
     from pipeline.pages.tables import METRIC_TITLES
-    from pipeline.terminal import show_table
+    from pipeline.terminal import note, show_table
     for task, metric in found["main_metrics"].items():
         splits = [found["split"]] if "split" in found else list(dict.fromkeys(
             split for scored in found["shortcuts"].values() for split in scored))
@@ -72,3 +72,5 @@ def _show(found: Mapping[str, Any]) -> None:
         click.echo(f"{name}: {leak}")
     for line in statements(found["shared_with_train"]):
         click.echo(line)
+    for line in found["notes"]:
+        note(line)

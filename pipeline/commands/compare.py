@@ -22,7 +22,8 @@ def command(first: Path, second: Path, split: str | None, seed: int, as_json: bo
     """
     from pipeline.comparison import compare
     from pipeline.metrics import SHARES
-    from pipeline.terminal import show_table
+    from pipeline.scores.answers import learnt_from_rendered
+    from pipeline.terminal import note, show_table
     found = compare(first, second, split=split, seed=seed)
     if as_json:
         click.echo(json.dumps(found, indent=2, allow_nan=False))
@@ -40,4 +41,6 @@ def command(first: Path, second: Path, split: str | None, seed: int, as_json: bo
         if part["only_first"] or part["only_second"]:
             click.echo(f"left out: {part['only_first']} answers that only {first.name} gives and"
                        f" {part['only_second']} that only {second.name} gives")
+    for line in dict.fromkeys((*learnt_from_rendered(first), *learnt_from_rendered(second))):
+        note(line)
     return 0

@@ -17,6 +17,6 @@ def command(run: Path) -> int:
     """
     from models import count_parameters as count
     from pipeline.runs import Checkpoint, seed_folders
-    from pipeline.terminal import show_parameters
+    from pipeline.terminal.plugins import show_parameters
     show_parameters(count(Checkpoint.load(seed_folders(run)[0] / "best.pt").network()))
     return 0

@@ -44,7 +44,7 @@ def command(run: Path, stores: tuple[Path, ...], split: str | None, as_json: boo
     python -m pipeline evaluate --run runs/NAME --features cache/ravdess.h5 --map-labels ravdess:meld
     """
     from pipeline.evaluation import evaluate as evaluate_run
-    from pipeline.terminal import show_scores
+    from pipeline.terminal.training import show_scores
     metrics = evaluate_run(run, stores, split=split, device=device, map_labels=map_labels)
     if as_json:
         click.echo(json.dumps(metrics, indent=2, allow_nan=False))

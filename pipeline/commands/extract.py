@@ -47,7 +47,7 @@ def command(dataset: str, root: Path | None, splits: tuple[str, ...] | None, man
     from pipeline import extraction
     from pipeline.config import with_settings
     from pipeline.running.forecast import forecast
-    from pipeline.terminal import ExtractionProgress, show_extraction, show_forecast
+    from pipeline.terminal.extraction import ExtractionProgress, show_extraction, show_forecast
     by_owner = settings_by_owner(settings)
     corpus = open_dataset(dataset, root, splits, manifest, allow_outside, by_owner.pop(dataset, {}))
     config = with_options(extraction.ExtractConfig(), options)

@@ -54,7 +54,7 @@ def command(store: Path, recipe: bool, clip_id: str | None, draw: Path | None, n
     elif recipe:
         click.echo("\n".join(recipe_lines(opened)))
     else:
-        from pipeline.terminal import show_store
+        from pipeline.terminal.store import show_store
         summary = shown(summarise(opened))
         show_store(summary)
         if opened.num_shards:

@@ -13,6 +13,6 @@ def command(with_settings: bool) -> int:
     \b
     python -m pipeline list --settings
     """
-    from pipeline.terminal import show_plugins
+    from pipeline.terminal.plugins import show_plugins
     show_plugins(with_settings=with_settings)
     return 0

@@ -47,7 +47,8 @@ def command(sources: tuple[Path, ...], run: Path, out: Path | None, text: Path |
     """
     from pipeline.predicting.files import as_json as in_json
     from pipeline.prediction import PredictConfig, predict
-    from pipeline.terminal import ExtractionProgress, counting
+    from pipeline.terminal import counting
+    from pipeline.terminal.extraction import ExtractionProgress
     config = with_options(PredictConfig(mark=mark), {**options, "settings": settings_by_owner(settings)})
     place = out or Path("predictions") / run.resolve().name
     found = predict(run, sources, out=place, text=text, config=config, watch=ExtractionProgress, stage=counting)

@@ -29,12 +29,15 @@ def command(truth: Path, predictions: Path, sub_categories: Path | None, per_tra
     \b
     python -m pipeline score-asd --truth csv/val_orig.csv --predictions predictions.csv --json
     """
+    from pipeline.clip import Corpus
     from pipeline.speaking.active_speaker_metric import (
         NUM_RESAMPLES, TRACK_COLUMNS, by_sub_category, read_scores, read_sub_categories, read_truth, score_speakers,
         scores_of, track_rows,
     )
-    from pipeline.terminal import show_table
+    from pipeline.rendering.corpus import is_rendered
+    from pipeline.terminal import note, show_table
     labels = read_truth(truth)
+    notes = [Corpus(str(truth), rendered=True).notice] if is_rendered(truth) else []
     scores = scores_of(labels, read_scores(predictions), missing_as_zero=missing_as_zero)
     draws = NUM_RESAMPLES if resamples is None else resamples
     overall = score_speakers(labels, scores, num_resamples=draws)
@@ -47,7 +50,7 @@ def command(truth: Path, predictions: Path, sub_categories: Path | None, per_tra
             writer.writerows(track_rows(labels, scores))
     if as_json:
         found = overall.to_json() | ({"sub_categories": {name: one.to_json() for name, one in parts.items()}}
-                                     if parts else {})
+                                     if parts else {}) | ({"notes": notes} if notes else {})
         click.echo(json.dumps(found, indent=2, allow_nan=False))
         return 0
     show_table("Average precision of speaking, per cent", ("rows of", "AP", "95 % interval", "ties", "chance", "rows",
@@ -57,5 +60,7 @@ def command(truth: Path, predictions: Path, sub_categories: Path | None, per_tra
                  "" if one.lowest == one.highest else f"{100 * one.lowest:.2f}–{100 * one.highest:.2f}",
                  f"{100 * one.positive_rate:.1f}", one.num_rows, one.num_videos)
                 for name, one in (("all", overall), *parts.items())])
+    for line in notes:
+        note(line)
     click.echo(f"{100 * overall.average_precision:.2f}")
     return 0

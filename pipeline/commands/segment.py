@@ -29,9 +29,12 @@ def _number(_context: click.Context, _parameter: click.Parameter, value: str) ->
 @click.option("--features", "store", type=click.Path(path_type=Path),
               help="Tell speakers apart by a feature of this store.")
 @click.option("--feature", help="With --features: its name, for instance audio_encoder.")
+@click.option("--on-damage", type=click.Choice(["skip", "partial"]), help="What to do with damaged recordings: leave"
+              " them out, or use the part that decodes.  [default: skip]")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other setting; may be repeated.")
 def command(source: Path, out: Path | None, kind: str | None, speakers: int | None, max_speakers: int | None,
-            picture: Path | None, store: Path | None, feature: str | None, settings: tuple[str, ...]) -> int:
+            picture: Path | None, store: Path | None, feature: str | None, on_damage: str | None,
+            settings: tuple[str, ...]) -> int:
     """Say who speaks when in a recording: turns as RTTM, CSV, Audacity labels or JSON.
 
     Reads any file with sound, or all of a folder. Needs no trained weights. Speakers have numbers, no names.
@@ -51,7 +54,7 @@ def command(source: Path, out: Path | None, kind: str | None, speakers: int | No
         raise UsageError("--features STORE and --feature NAME go together; give both or neither")
     writer = WRITERS[kind or ("rttm" if out is None else format_of(out))]
     config = with_settings(SegmentConfig(), _pairs(settings), owner="segment")
-    config = with_options(config, {"max_speakers": max_speakers})
+    config = with_options(config, {"max_speakers": max_speakers, "on_damage": on_damage})
     rows_from = None if store is None or feature is None else (FeatureStore(store), feature)
     with counting("listening") as progress:
         done = segment_all(recordings_in(source), speakers=speakers, config=config, rows_from=rows_from,

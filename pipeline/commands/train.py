@@ -52,7 +52,7 @@ def command(stores: tuple[Path, ...], model: str | None, inputs: tuple[str, ...]
     """
     from pipeline import training
     from pipeline.report import write_report
-    from pipeline.terminal import TrainingProgress, show_metrics
+    from pipeline.terminal.training import TrainingProgress, show_metrics
     from pipeline.learning.train_config import TrainConfig
     with TrainingProgress() as progress:
         if resumed is not None:

@@ -39,7 +39,7 @@ def command(stores: tuple[Path, ...], model: str, over: tuple[str, ...], trials:
     python -m pipeline tune --features cache/meld.h5 --model dialogue --over lr=1e-4:1e-2:log \\
         --over hidden=64,128,256 --over dropout=0.1:0.6 --minutes 30 --out runs/search
     """
-    from pipeline.terminal import TrainingProgress
+    from pipeline.terminal.training import TrainingProgress
     from pipeline.learning.train_config import TrainConfig
     from pipeline.tuning import tune
 

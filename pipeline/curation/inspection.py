@@ -26,11 +26,12 @@ def summarise(store: FeatureStore) -> dict[str, Any]:
     """Counts of everything in a store, in JSON's types.
 
     Returns:
-        ``{"path", "dataset", "format_version", "created", "pipeline_version", "licence", "clips": count,
-        "unpacked_shards": count, "splits": {split: count}, "tasks": {task: {class: count, "unlabelled": count}, or of
-        a regression {"mean", "sd", "unlabelled"}}, "features": {name: {"modality", "row_shape", "done", "empty",
-        "failed", "missing", "rows", "megabytes", "weights", "fingerprint", "digest", and of a feature of faces
-        "coverage": {split: share of its clips with a row, 0 to 1}}}, "identities": [features that tell people apart],
+        ``{"path", "dataset", "format_version", "created", "pipeline_version", "licence",
+        "rendered": is it ``sample``'s and not filmed, "clips": count, "unpacked_shards": count, "splits": {split:
+        count}, "tasks": {task: {class: count, "unlabelled": count}, or of a regression {"mean", "sd", "unlabelled"}},
+        "features": {name: {"modality", "row_shape", "done", "empty", "failed", "missing", "rows", "megabytes",
+        "weights", "fingerprint", "digest", and of a feature of faces "coverage": {split: share of its clips with a row,
+        0 to 1}}}, "identities": [features that tell people apart],
         "failures": [{"clip", "feature", "stage", "kind", "message"}], "requests": [the runs that made it, oldest first]
         or None where it is unknown}``.
     """
@@ -40,6 +41,7 @@ def summarise(store: FeatureStore) -> dict[str, Any]:
         "path": str(store.path), "dataset": store.corpus.name,
         "format_version": store.attributes["format_version"], "created": store.created,
         "pipeline_version": store.attributes.get("pipeline_version", "unknown"), "licence": store.corpus.licence,
+        "rendered": store.corpus.rendered,
         "clips": store.num_clips, "unpacked_shards": store.num_shards,
         "splits": {split.decode("utf-8", "replace"): count for split, count in splits.items()},
         "tasks": {task.name: _label_counts(_labels(store, task), task.classes) for task in store.corpus.tasks},

@@ -135,6 +135,7 @@ class _Merge:
                     self.conflicts.add("clip", f"protocol {protocol.name}: {file.path} divides the clips otherwise than"
                                                f" {source.path}, or says something else of it")
         return replace(first.corpus, tasks=tuple(task for _, task in tasks.values()),
+                       rendered=any(file.corpus.rendered for file in self.files),
                        protocols=tuple(protocol for _, protocol in protocols.values()))
 
     def _join_clips(self) -> dict[str, Column]:

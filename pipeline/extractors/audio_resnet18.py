@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch.nn import functional
 from pipeline import weights
 from pipeline.config import setting
 from pipeline.devices import DtypeChoice
+from pipeline.errors import ClipError
 from pipeline.extractors import Extractor
 from pipeline.media import SAMPLE_RATE_HZ, FeatureSequence, Media, Needs
 from pipeline.networks.backbones import build, optimised, weights_record
@@ -35,7 +36,9 @@ class AudioResnet18(Extractor):
     """Patches of about a second, scaled to a square grey picture, through ResNet-18 up to its spatial average.
 
     As few patches as cover the clip, spread evenly from its first window to its last, overlapping as that needs; or, as
-    Mocanu, Tapu and Zaharia (2023) have it, six equal parts of the clip, each a patch.
+    Mocanu, Tapu and Zaharia (2023) have it, six equal parts of the clip, each a patch; or, for networks that answer
+    frame by frame, one around the middle of each row of ``asd_faces``, with that row's times and silence beyond the
+    sound's ends.
 
     A checkpoint of another ResNet-18 may be given, as training scripts leave them (:func:`load_backbone`), with a first
     convolution for pictures of three channels or of one. Layers that no ResNet-18 has are dropped, which the record of
@@ -47,8 +50,11 @@ class AudioResnet18(Extractor):
     @dataclass(frozen=True)
     class Config(Extractor.Config):
         weights: str = setting("pretrained", "pretrained, random, a weight file, or a folder that holds it")
-        patches: Literal["cover", "six_parts"] = setting(
-            "cover", "cover: as few patches of patch_windows as cover the clip; six_parts: the clip in six equal parts")
+        clips: Literal["videos", "tracks"] = setting(
+            "videos", "what clips are, which the dataset tells: videos, or face tracks that are cut out already")
+        patches: Literal["cover", "six_parts", "frames"] = setting(
+            "cover", "cover: as few patches of patch_windows as cover the clip; six_parts: the clip in six equal parts;"
+                     " frames: one of patch_windows around each row of asd_faces, as many rows at the same times")
         patch_windows: int = setting(96, "10 ms windows per patch: 0.96 s, about four syllables")
         most: int = setting(32, "the greatest number of patches of a clip")
         side: int = setting(128, "height and width in pixels that a patch is scaled to")
@@ -62,7 +68,8 @@ class AudioResnet18(Extractor):
 
     @property
     def needs(self) -> Needs:
-        return Needs(waveform=True)
+        beside_faces = self.config.patches == "frames" and self.config.clips == "videos"
+        return Needs(waveform=True, features=("asd_faces",) if beside_faces else ())
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -84,8 +91,8 @@ class AudioResnet18(Extractor):
     def settings(self) -> dict[str, Any]:
         """The settings that count in the layout of patches that is set."""
         settings = super().settings()
-        unused = ("patches",) if self.config.patches == "cover" else ("patch_windows", "most")
-        return {name: value for name, value in settings.items() if name not in unused}
+        unused = {"cover": ("clips", "patches"), "six_parts": ("clips", "patch_windows", "most"), "frames": ("most",)}
+        return {name: value for name, value in settings.items() if name not in unused[self.config.patches]}
 
     @cached_property
     def network(self) -> torch.nn.Module:
@@ -104,15 +111,36 @@ class AudioResnet18(Extractor):
         assert clip.waveform is not None
         if not len(clip.waveform):
             return FeatureSequence.empty(self.row_shape)
+        if self.config.patches == "frames":
+            times = self._frame_times(clip)
+            return FeatureSequence(self._describe(self._around(clip.waveform, times.mean(1))), times) if len(times) \
+                else FeatureSequence.empty(self.row_shape)
         pictures, times = self._six_parts(clip.waveform) if self.config.patches == "six_parts" \
             else self._cover(clip.waveform)
-        rows = []
-        with torch.inference_mode():
-            for start in range(0, len(pictures), self.config.batch_size):
-                inputs = self._as_input(pictures[start:start + self.config.batch_size])
-                rows.append(self.network(inputs).float().cpu())
         end = np.float32(len(clip.waveform) / SAMPLE_RATE_HZ)
-        return FeatureSequence(torch.cat(rows).numpy(), np.minimum(times, end))
+        return FeatureSequence(self._describe(torch.split(pictures, self.config.batch_size)), np.minimum(times, end))
+
+    def _describe(self, batches: Iterable[torch.Tensor]) -> np.ndarray:
+        """Pictures (n, 1, side, side), some at a time → float32 (N, 512)."""
+        with torch.inference_mode():
+            return torch.cat([self.network(self._as_input(batch)).float().cpu() for batch in batches]).numpy()
+
+    def _frame_times(self, clip: Media) -> np.ndarray:
+        """Times of the rows of ``asd_faces``, float32 (T, 2)."""
+        if self.config.clips == "videos":
+            return clip.features["asd_faces"].times
+        if clip.track is None:
+            raise ClipError("is no face track, as the other clips of its corpus are", stage="audio_resnet18")
+        return clip.track.times
+
+    def _around(self, waveform: np.ndarray, middles: np.ndarray) -> Iterator[torch.Tensor]:
+        """Pictures (≤ batch_size, 1, side, side) of the patches centred nearest to moments (T,) in seconds."""
+        size, levels = self.config.patch_windows, log_mel(waveform, MEL)
+        centres = frame_times(len(levels), MEL).mean(1)
+        starts = np.round((middles - centres[0]) / MEL.hop_seconds - (size - 1) / 2).astype(np.int64)
+        for first in range(0, len(starts), self.config.batch_size):
+            some = starts[first:first + self.config.batch_size]
+            yield self._picture(torch.from_numpy(self._patches(levels, np.stack([some, some + size], 1))))
 
     def _cover(self, waveform: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
         """Pictures (N, 1, side, side) of patches that cover the clip, and their times (N, 2)."""
@@ -137,11 +165,11 @@ class AudioResnet18(Extractor):
         return torch.cat(pictures), times.astype(np.float32)
 
     def _patches(self, levels: np.ndarray, spans: np.ndarray) -> np.ndarray:
-        """Patches in [0, 1], float32 (N, bands, patch_windows); a clip shorter than one is filled with silence."""
+        """Patches in [0, 1], float32 (N, bands, patch_windows), with silence where one reaches beyond the clip."""
         patches = np.zeros((len(spans), levels.shape[1], self.config.patch_windows), np.float32)
         for patch, (start, stop) in zip(patches, spans, strict=True):
-            part = _scaled(levels[start:stop])
-            patch[:, :len(part)] = part.T
+            lead, part = max(0, -start), _scaled(levels[max(0, start):max(0, stop)])
+            patch[:, lead:lead + len(part)] = part.T
         return patches
 
     def _picture(self, patches: torch.Tensor) -> torch.Tensor:

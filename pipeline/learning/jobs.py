@@ -62,12 +62,12 @@ class Material:
     def plan(self) -> dict[str, Any]:
         """What ``config.json`` holds; the same gives the same plan."""
         return {
-            "dataset": self.stores.stores[0].corpus.name, "features": [os.path.abspath(path) for path in
-                                                                       self.stores.paths],
-            "model": self.model, "model_config": to_json(self.model_config), "inputs": list(self.inputs),
+            "dataset": self.stores.stores[0].corpus.name, "model": self.model, "inputs": list(self.inputs),
+            "features": [os.path.abspath(path) for path in self.stores.paths],
             "fingerprints": {name: self.stores.describe(name)["fingerprint"] for name in self.inputs},
             "tasks": [task.name for task in self.tasks], "select_by": self.select_by,
-            "seeds": list(self.seeds), "training": to_json(self.config),
+            "seeds": list(self.seeds), "training": to_json(self.config), "model_config": to_json(self.model_config),
+            **({"rendered": list(self.stores.rendered)} if self.stores.rendered else {}),
             **({} if self.start is None else {"start": self.start.plan()})}
 
     def standardise(self, batches: Batches, train_clips: np.ndarray) -> Scaler:
@@ -181,7 +181,7 @@ def gather(stores: JoinedStores, model: str, model_config: Any, config: TrainCon
         raise UsageError(f"mixup={config.mixup:g}: mixup blends whole clips, and {model} answers for rows or is given"
                          " conversations; leave it out")
     laid = lay_out(stores, chosen, answered, kind=kind, pools=model_config.pools, level=config.level,
-                   clock=config.clock, device=usable_device(config.device))
+                   clock=config.clock, context=kind.reads_context(model_config), device=usable_device(config.device))
     config = replace(config, level=laid.level, clock=laid.clock,
                      dev_fraction=config.dev_fraction or stores.stores[0].corpus.dev_fraction)
     if config.metric_loss != "none":
@@ -247,7 +247,7 @@ def settle(run: Path, material: Material, splits: Splits, folds: Folds | None = 
     """
     taught = teaching(material, splits, folds)
     scaler = material.standardise(material.batches, taught.train_clips)
-    notes = [*_notes(material.config, splits, folds, fold), *taught.notes,
+    notes = [*material.stores.notices, *_notes(material.config, splits, folds, fold), *taught.notes,
              *([] if material.start is None else [material.start.note])]
     return Job(**{field.name: getattr(material, field.name) for field in fields(Material)}, run=run, splits=splits,
                scaler=scaler, train_clips=taught.train_clips, dev_clips=taught.dev_clips, losses=taught.losses,
@@ -273,7 +273,8 @@ def check_folds(material: Material) -> Folds:
 
 def folds_plan(material: Material, folds: Folds) -> dict[str, Any]:
     """``config.json`` of a run by folds; every fold has its own besides."""
-    notes = [*folds.stamps, *([SPEAKER_NOTE] if material.config.normalise == "speaker" else []), *folds.notes]
+    notes = [*material.stores.notices, *folds.stamps,
+             *([SPEAKER_NOTE] if material.config.normalise == "speaker" else []), *folds.notes]
     if material.config.allow_leaks:
         notes.append("leaks between folds were allowed")
     labelled = np.any([is_labelled(values) for values in material.labels.values()], axis=0)

@@ -27,7 +27,7 @@ def face_sheet(run: FinishedRun, *, thumbnails: bool) -> dict[str, Any]:
     """
     found = [(store, name) for store in run.stores.stores if (name := face_feature(store)) is not None]
     if not found:
-        return {"why_none": "no_faces", "cards": []}
+        return {"why_none": "tracks" if _are_tracks(run) else "no_faces", "cards": []}
     store, feature = found[0]
     if store.corpus.redistribute == "no" and not thumbnails:
         return {"why_none": "forbidden", "cards": []}
@@ -50,6 +50,12 @@ def face_sheet(run: FinishedRun, *, thumbnails: bool) -> dict[str, Any]:
             cards.append(_card(picture, answers[clip_id], task, clips[clip_id].text))
     return {"why_none": "" if cards else "no_files", "cards": cards, "task": task, "seed": seed, "several": len(
         run.config["seeds"]) > 1, "problems": problems(pictures), "restricted": store.corpus.redistribute == "no"}
+
+
+def _are_tracks(run: FinishedRun) -> bool:
+    """Are the clips face tracks, of which nobody can find faces anew?"""
+    recipes = [store.recipe("asd_faces") for store in run.stores.stores if "asd_faces" in store.features]
+    return any(recipe.get("settings", {}).get("clips") == "tracks" for recipe in recipes)
 
 
 def _is_wrong(task: Task, answer: Mapping[str, Any]) -> bool:

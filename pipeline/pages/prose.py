@@ -54,7 +54,7 @@ def _what(name: str, head: Mapping[str, Any]) -> str:
     row += f" ({', '.join(head['columns'])})." if head["columns"] else "."
     if extractor is None:
         return f"The store does not say how it was made. {row}"
-    summary = plugins.summary("extractor", extractor).rstrip(".") if extractor in plugins.names("extractor") else ""
+    summary = _summary("extractor", extractor) if extractor in plugins.names("extractor") else ""
     made = f"Made by the extractor {extractor}, version {head['recipe'].get('version', 'unknown')}."
     return f"{summary}. {row} {made}" if summary else f"{row} {made}"
 
@@ -118,13 +118,13 @@ def listing(words: Sequence[str], joint: str = "and") -> str:
     return f"{', '.join(words[:-1])} {joint} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
-def _by_splits(config: Mapping[str, Any]) -> str:
+def _by_splits(config: Mapping[str, Any], pixels: Sequence[str]) -> str:
     """Which clips of which splits did what."""
     splits = config["splits"]
     used = splits["used_clips"]
     carved = f", carved by group from {splits['train']}," if splits["dev_carved"] else ""
-    data = (f"The model {_model(config)} learnt {listing(config['tasks'])} from {used['train']} clips of the"
-            f" split {splits['train']}, given {listing(config['inputs'])}; {_standardised(config)}."
+    data = (f"{_model(config)} learnt {listing(config['tasks'])} from {used['train']} clips of the"
+            f" split {splits['train']}, given {listing(config['inputs'])}; {_standardised(config, pixels)}."
             f" The {used['dev']} clips of {splits['dev']}{carved} chose the best epoch, by"
             f" {METRIC_TITLES[config['select_by']]} of {config['tasks'][0]}.")
     if splits["test"] is not None:
@@ -132,7 +132,7 @@ def _by_splits(config: Mapping[str, Any]) -> str:
     return data
 
 
-def _by_folds(config: Mapping[str, Any]) -> str:
+def _by_folds(config: Mapping[str, Any], pixels: Sequence[str]) -> str:
     """Which clips of which folds did what."""
     plan = config["folds"]
 
@@ -142,36 +142,48 @@ def _by_folds(config: Mapping[str, Any]) -> str:
         return f"{least} clips" if least == most else f"{least} to {most} clips"
 
     several = f"{len(config['seeds'])} networks, one a seed, each" if len(config["seeds"]) > 1 else "a network"
-    return (f"The model {_model(config)} learnt {listing(config['tasks'])}, given {listing(config['inputs'])}, in the"
+    return (f"{_model(config)} learnt {listing(config['tasks'])}, given {listing(config['inputs'])}, in the"
             f" {len(plan['folds'])} folds of {plan['protocol']}: for every fold {several} learnt from"
             f" {clips('train')}, {clips('dev')} chose the best epoch, by {METRIC_TITLES[config['select_by']]} of"
             f" {config['tasks'][0]}, and {clips('test')}, none of them among the others, were scored after the last"
-            f" epoch. In each fold {_standardised(config)}. The predictions for the test clips of all folds are scored"
-            " together.")
+            f" epoch. In each fold {_standardised(config, pixels)}. The predictions for the test clips of all folds are"
+            " scored together.")
 
 
 def _model(config: Mapping[str, Any]) -> str:
+    """The beginning of a sentence of which it is the subject."""
     known = config["model"] in plugins.names("model")
-    summary = plugins.summary("model", config["model"]).rstrip(".") if known else ""
-    return f"{config['model']} ({summary[0].lower()}{summary[1:]})" if summary else str(config["model"])
+    summary = _summary("model", config["model"]) if known else ""
+    return f"The model is {config['model']}: {summary[0].lower()}{summary[1:]}. It" if summary \
+        else f"The model {config['model']}"
 
 
-def _standardised(config: Mapping[str, Any]) -> str:
-    if config["training"].get("normalise") == "speaker":
-        return ("every number was standardised by its mean and standard deviation over all clips of the same speaker,"
-                " those that are tested too")
-    return "every number was standardised by its mean and standard deviation over the training clips"
+def _summary(kind: plugins.Kind, name: str) -> str:
+    """What a plug-in is, without its full stop and the marks of code."""
+    return plugins.summary(kind, name).rstrip(".").replace("`", "")
 
 
-def describe_training(config: Mapping[str, Any], *, has_classes: bool, has_values: bool) -> list[str]:
+def _standardised(config: Mapping[str, Any], pixels: Sequence[str]) -> str:
+    if set(pixels) >= set(config["inputs"]):
+        return "pixels were brought to the range from 0 to 1"
+    every = f"the pixels of {listing(pixels)} were brought to the range from 0 to 1 and every other" if pixels \
+        else "every"
+    over = "all clips of the same speaker, those that are tested too" \
+        if config["training"].get("normalise") == "speaker" else "the training clips"
+    return f"{every} number was standardised by its mean and standard deviation over {over}"
+
+
+def describe_training(config: Mapping[str, Any], *, has_classes: bool, has_values: bool,
+                      pixels: Sequence[str] = ()) -> list[str]:
     """A run's ``config.json`` as paragraphs.
 
     Args:
         config: the file's values.
         has_classes, has_values: are there classifications and regressions among its tasks?
+        pixels: those of its inputs that are pictures.
     """
     training = config["training"]
-    data = _by_folds(config) if "folds" in config else _by_splits(config)
+    data = _by_folds(config, pixels) if "folds" in config else _by_splits(config, pixels)
     losses = []
     if has_classes:
         losses.append(f"cross-entropy with label smoothing {training['label_smoothing']:g}, where"

@@ -18,7 +18,7 @@ from pipeline.joined import JoinedStores
 from pipeline.learning.examples import lay_out
 from pipeline.learning.scaling import Scaler
 from pipeline.runs import Checkpoint, model_class, read_json, seed_folders
-from pipeline.scores.answers import is_by_folds, read_folds_plan
+from pipeline.scores.answers import is_by_folds, learnt_from_rendered, read_folds_plan
 from pipeline.scores.scoring import in_units, outputs_of
 
 SMOKE = "the run is a smoke test of one batch: its answers mean nothing"
@@ -103,7 +103,7 @@ class Networks:
                   if any(record.get("source") == "random" for record in records_of(part["recipe"]))]
         stamps = [f"random weights, for trying things out only: {', '.join(random)}"
                   f" {'was' if len(random) == 1 else 'were'} made by networks that never learnt"] if random else []
-        return (*stamps, *([SMOKE] if self.first.training.get("smoke") else []))
+        return (*learnt_from_rendered(self.run), *stamps, *([SMOKE] if self.first.training.get("smoke") else []))
 
     def answer(self, stores: JoinedStores, *, device: str = "auto") -> Answers:
         """What all networks say of the clips of some stores.

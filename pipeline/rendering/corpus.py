@@ -26,6 +26,9 @@ RENDERER_VERSION = 1
 LICENCE = "MIT; face photograph public domain (NASA)"
 CITATION = "Sample dataset rendered by this pipeline; photograph of Eileen Collins: NASA."
 
+SAMPLE_DEPTH = 4
+"""Folders below a sample's own that its files may lie in."""
+
 _MARKER = "sample.json"
 _README = "README.txt"
 # H.264 and AAC at 44.1 kHz as in MELD's files; MPEG-4 part 2 (DivX) and plain samples as in IEMOCAP's.
@@ -100,6 +103,12 @@ def is_finished(root: Path, *, layout: str = "meld", num_clips: int, seed: int) 
 def rendered_layout(root: Path) -> str:
     """In whose form a folder's sample dataset is; "" for a folder that was not rendered here."""
     return str(_read_marker(root).get("layout", ""))
+
+
+def is_rendered(path: Path) -> bool:
+    """Does a file or folder lie in a sample dataset that was rendered here, of whatever layout?"""
+    path = path.absolute()
+    return any("renderer_version" in _read_marker(folder) for folder in (path, *path.parents[:SAMPLE_DEPTH]))
 
 
 def _read_marker(root: Path) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from pipeline.devices import usable_device
 from pipeline.errors import DatasetError, StoreError, UsageError
 from pipeline.extractors import Extractor
 from pipeline.recipes import PlannedFeature, check_same, choose_extractors, plan_features
+from pipeline.rendering.corpus import is_rendered
 from pipeline.running.inputs import input_digest, needs_media, source_digests
 from pipeline.running.neighbours import with_neighbours
 from pipeline.running.scheduling import Todo, part_of, predicted_cost
@@ -120,7 +121,8 @@ def plan_extraction(dataset: Dataset, out: Path, extractors: Sequence[str],
                      are_tracks=any(clip.track is not None for clip in clips))
     features = tuple(plan_features(chosen))
     _check_media(clips, features, dataset)
-    return Plan(dataset.corpus, with_neighbours(clips, features), features,
+    corpus = dataclasses.replace(dataset.corpus, rendered=dataset.corpus.rendered or is_rendered(dataset.root))
+    return Plan(corpus, with_neighbours(clips, features), features,
                 _request(dataset, out, extractors, settings, config), device)
 
 

@@ -38,6 +38,18 @@ def is_by_folds(run: Path) -> bool:
     return any(run.glob("fold-*/config.json"))
 
 
+def learnt_from_rendered(run: Path) -> tuple[str, ...]:
+    """What must stand beside all that a run answers where it learnt from a rendered corpus; else nothing.
+
+    Raises:
+        TrainingError: its ``config.json`` cannot be read.
+    """
+    found = read_json(run / "config.json").get("rendered", []) if (run / "config.json").exists() else []
+    names = ", ".join(name for name in found if isinstance(name, str)) if isinstance(found, list) else ""
+    return (f"the run learnt from rendered clips of {names}, not from film: its answers show that the parts work, not"
+            " how good they are on people",) if names else ()
+
+
 def read_folds_plan(run: Path) -> Mapping[str, Any]:
     """The part ``folds`` of a run's ``config.json``, as :meth:`pipeline.learning.folds.Folds.plan` gives it.
 

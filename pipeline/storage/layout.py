@@ -131,7 +131,10 @@ def corpus_from_json(values: Mapping[str, Any]) -> Corpus:
     share = float(values.get("dev_fraction", Corpus.dev_fraction))
     if not 0 < share < 1:
         raise ValueError(f"dev_fraction is in (0, 1), found {share}")
-    texts = [value for name, value in values.items() if name not in ("tasks", "protocols", "dev_fraction")]
+    if not isinstance(values.get("rendered", False), bool):
+        raise ValueError(f"rendered is true or false, found {values['rendered']!r}")
+    others = "tasks", "protocols", "dev_fraction", "rendered"
+    texts = [value for name, value in values.items() if name not in others]
     texts += [text for task in tasks for text in (task.name, *task.classes)]
     texts += [text for protocol in protocols for text in (protocol.name, protocol.source, protocol.warning)]
     texts += [text for protocol in protocols for fold in protocol.folds for text in (fold.name, *fold.test, *fold.dev)]

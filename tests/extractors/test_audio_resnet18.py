@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from torchvision.models import ResNet18_Weights, resnet18
 
 from pipeline import weights
-from pipeline.errors import WeightsError
+from pipeline.errors import ClipError, WeightsError
+from pipeline.extractors.asd_faces import SIDE, AsdFaces
 from pipeline.extractors.audio_resnet18 import MEAN, SD, AudioResnet18
-from pipeline.media import FeatureSequence, Media
+from pipeline.media import FeatureSequence, Media, PictureRequest, TrackMedia
 from pipeline.networks.backbones import build
 
 
@@ -164,3 +166,81 @@ def test_weights_of_a_wrong_shape_are_refused(tmp_path: Path, others: dict[str, 
     path = checkpoint(tmp_path / "audio.pth", **others)
     with pytest.raises(WeightsError, match=f"audio.pth does not hold weights of ResNet .*{message}"):
         AudioResnet18(AudioResnet18.Config(weights=str(path))).weights
+
+
+def by_frames(**settings: Any) -> AudioResnet18:
+    return AudioResnet18(AudioResnet18.Config(weights="random", dtype="float32", side=32, patches="frames",
+                                              **{"patch_windows": 8, **settings}))
+
+
+def noise(seconds: float) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 0.1, round(16_000 * seconds)).astype(np.float32)
+
+
+def face_track(starts: np.ndarray, rate_hz: float) -> Media:
+    """A face track with its pictures, and sound as long as it."""
+    times = np.stack([starts, starts + 1 / rate_hz], axis=1).astype(np.float32)
+    pictures = np.zeros((len(starts), SIDE, SIDE), np.uint8)
+    stop = float(times[-1, 1])
+    return Media("a", waveform=noise(stop), duration_seconds=stop,
+                 track=TrackMedia(times, rate_hz, {PictureRequest(SIDE): pictures}))
+
+
+@pytest.mark.parametrize(("starts", "rate_hz"), [
+    (np.arange(31) / 25, 25.0), (np.arange(37) / 29.97, 29.97), (np.arange(36) / 30, 30.0),
+    (np.cumsum([0.01, *[0.02, 0.05, 0.11] * 9]), 25.0)], ids=["25 Hz", "29.97 Hz", "30 Hz", "variable"])
+def test_frames_of_a_track_have_a_row_each_at_the_times_of_its_faces(starts: np.ndarray, rate_hz: float) -> None:
+    track = face_track(starts, rate_hz)
+    [faces] = AsdFaces(AsdFaces.Config(clips="tracks")).extract([track])
+    [found] = by_frames(clips="tracks").extract([track])
+    assert found.values.shape == (len(faces.values), 512) and len(starts) == len(faces.values)
+    np.testing.assert_array_equal(found.times, faces.times)
+    assert found.times_kind == faces.times_kind
+
+
+def test_frames_of_a_video_have_a_row_for_each_of_its_faces_and_hear_its_own_time() -> None:
+    starts = np.concatenate([np.arange(50), np.arange(12, 24)]) / 25
+    faces = FeatureSequence(np.zeros((62, SIDE, SIDE), np.uint8),
+                            np.stack([starts, starts + 0.04], axis=1).astype(np.float32))
+    [found] = by_frames().extract([Media("a", waveform=noise(1.0), duration_seconds=2.0,
+                                         features={"asd_faces": faces})])
+    np.testing.assert_array_equal(found.times, faces.times)
+    np.testing.assert_allclose(found.values[50:], found.values[12:24], atol=1e-5)
+    assert np.ptp(found.values[28:50], axis=0).max() < 1e-5, "behind the sound's end there is silence"
+    assert np.ptp(found.values[10:20], axis=0).max() > 0.1
+
+
+def test_the_patch_of_a_frame_lies_around_its_middle() -> None:
+    extractor, wave = by_frames(patch_windows=9), np.zeros(32_000, np.float32)
+    wave[15_990:16_010] = 1.0
+    middles = np.array([0.0, 0.9, 1.0, 1.03, 2.0])
+    pictures = torch.cat(list(extractor._around(wave, middles)))[:, 0].mean(1).numpy()        # (5, 32): over bands
+    assert [bool(row.max() > 0) for row in pictures] == [False, False, True, True, False]
+    loud = [(np.flatnonzero(row > row.max() / 2).mean() + 0.5) / 32 for row in pictures[2:4]]
+    assert loud == pytest.approx([0.5, 0.5 - 3 / 9], abs=0.08), "a window of the spectrum is a ninth"
+
+
+@pytest.mark.parametrize("clips", ["tracks", "videos"])
+def test_frames_without_sound_or_faces_have_no_rows(clips: str) -> None:
+    silent = face_track(np.arange(5) / 25, 25.0)
+    [faces] = AsdFaces(AsdFaces.Config(clips="tracks")).extract([silent])
+    for media in (replace(silent, waveform=noise(0), features={"asd_faces": faces}),
+                  replace(silent, features={"asd_faces": FeatureSequence.empty((SIDE, SIDE), "uint8")},
+                          track=TrackMedia(np.zeros((0, 2), np.float32), 25.0))):
+        [found] = by_frames(clips=clips).extract([media])
+        assert found.values.shape == (0, 512) and found.values.dtype == np.float32
+
+
+def test_a_video_among_face_tracks_is_a_failure() -> None:
+    with pytest.raises(ClipError, match="is no face track, as the other clips of its corpus are"):
+        by_frames(clips="tracks").extract([media(1.0)])
+
+
+def test_only_frames_of_videos_need_the_times_of_faces() -> None:
+    assert by_frames().needs.features == ("asd_faces",) and by_frames().needs.waveform
+    assert by_frames(clips="tracks").needs.features == ()
+    assert AudioResnet18().needs.features == six_parts().needs.features == ()
+    assert by_frames().settings() | {"clips": "tracks"} == by_frames(clips="tracks").settings()
+    assert by_frames().settings() == {"clips": "videos", "patches": "frames", "patch_windows": 8, "side": 32,
+                                      "dtype": "float32"}
+    assert AudioResnet18(AudioResnet18.Config(clips="tracks")).settings() == AudioResnet18().settings()

@@ -91,3 +91,22 @@ def test_training_is_told_with_splits_loss_and_seeds() -> None:
                   "Seeds: 3, 4", "Device: cpu", "hidden = 256"):
         assert words in text
     assert "was read once" not in text
+    assert text.startswith("The model is early: ") and ". It learnt emotion and arousal from 70 clips" in text
+
+
+@pytest.mark.parametrize(("pixels", "words"), [
+    ([], "; every number was standardised by its mean"), (["asd_faces", "asd_audio"], "; pixels were brought to"),
+    (["asd_faces"], "; the pixels of asd_faces were brought to the range from 0 to 1 and every other number was")])
+def test_pixels_are_not_told_to_be_standardised(pixels: list[str], words: str) -> None:
+    config = {"model": "gone", "tasks": ["speaking"], "inputs": ["asd_faces", "asd_audio"],
+              "select_by": "average_precision", "seeds": [0], "training": TRAINING, "model_config": {},
+              "splits": {"train": "train", "dev": "dev", "test": "test", "dev_carved": False,
+                         "used_clips": {"train": 70, "dev": 20}}}
+    text = " ".join(describe_training(config, has_classes=True, has_values=False, pixels=pixels))
+    assert words in text and text.startswith("The model gone learnt speaking from 70 clips")
+
+
+def test_marks_of_code_are_left_out_of_prose() -> None:
+    head = {"recipe": {"extractor": "asd_audio"}, "row_shape": (4, 13), "dtype": "float32", "columns": (),
+            "fingerprint": "x"}
+    assert "each row of asd_faces: four spectra" in describe_feature("asd_audio", head).text
