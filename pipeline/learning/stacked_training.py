@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +28,10 @@ from models import Model
 from models._dropout import Dropout
 from pipeline.batch import Batch
 from pipeline.learning.jobs import Job
+from pipeline.learning.modality_dropout import withhold
 from pipeline.learning.optimiser import too_long
-from pipeline.learning.training_loop import (Progress, TrainingState, end_epoch, finite, open_board, summed_losses,
-                                             training_epoch, write_events)
+from pipeline.learning.training_loop import (Progress, TrainingState, end_epoch, finite, modality_dropout, open_board,
+                                             summed_losses, training_epoch, write_events)
 from pipeline.runs import append_history, model_class
 
 MOST_STACKS = 2                 # side by side in threads; more would wait for the interpreter
@@ -91,8 +93,7 @@ def train_together(job: Job, progress: Progress) -> None:
                 members.append(replace(member, board=boards.enter_context(member.board)))
         while members:
             start = time.perf_counter()
-            lines = [end_epoch(job, member.state, loss)
-                     for member, loss in zip(members, _epoch(job, members), strict=True)]
+            lines = _epoch(job, members)
             seconds = round((time.perf_counter() - start) / len(members), 4)
             for member, line in zip(members, lines, strict=True):
                 append_history(job.run, {**line, "seconds": seconds})
@@ -112,25 +113,28 @@ def _begin(job: Job, seed: int) -> Member:
         return Member(state, chance, open_board(job, state))
 
 
-def _epoch(job: Job, members: Sequence[Member]) -> list[float]:
-    """One pass of each network over the training clips, in its own order; their mean losses."""
+def _epoch(job: Job, members: Sequence[Member]) -> list[dict[str, Any]]:
+    """One pass of each network over the training clips, in its own order; what is to be said of their epochs."""
     if len(members) == 1:
         with members[0].by_itself():
-            return [training_epoch(job, members[0].state)]
+            return [end_epoch(job, members[0].state, training_epoch(job, members[0].state))]
     num_stacks = min(MOST_STACKS, cpu_count(), len(members) // 2)
     parts = [members[len(members) * place // num_stacks:len(members) * (place + 1) // num_stacks]
              for place in range(num_stacks)]
     with ThreadPoolExecutor(num_stacks, initializer=torch.set_num_threads, initargs=(job.config.threads,)) as threads:
-        return [loss for losses in threads.map(lambda part: _stacked_epoch(job, part), parts) for loss in losses]
+        return [line for lines in threads.map(lambda part: _stacked_epoch(job, part), parts) for line in lines]
 
 
-def _stacked_epoch(job: Job, members: Sequence[Member]) -> list[float]:
+def _stacked_epoch(job: Job, members: Sequence[Member]) -> list[dict[str, Any]]:
     states = [member.state for member in members]
     stack = Stack.of(states, [member.chance for member in members])
     orders = [job.batches.places(job.train_clips, job.batch_size, generator=state.shuffle) for state in states]
-    losses = [stack.step(job, states, stacked_batch(job, places)) for places in zip(*orders, strict=True)]
+    dropouts = [modality_dropout(job, state) for state in states]
+    losses = [stack.step(job, states, withhold(dropouts, stacked_batch(job, places), places))
+              for places in zip(*orders, strict=True)]
     stack.give_back(states)
-    return [finite(loss, job, state) for loss, state in zip(torch.stack(losses).mean(0).tolist(), states, strict=True)]
+    means = torch.stack(losses).mean(0).tolist()
+    return [end_epoch(job, state, finite(mean, job, state)) for state, mean in zip(states, means, strict=True)]
 
 
 def stacked_batch(job: Job, places: Sequence[np.ndarray]) -> Batch:

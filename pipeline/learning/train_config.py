@@ -31,6 +31,9 @@ class TrainConfig:
     metric_weight: float = setting(0.5, "weight of the metric loss beside the cross-entropy")
     mixup: float = setting(0.0, "parameter of the Beta distribution by which training clips are blended in pairs; 0:"
                            " none")
+    modality_dropout: float = setting(
+        0.0, "chance that what is said, heard or seen is withheld from a training clip, which keeps one of them always;"
+        " makes a model that bears missing modalities")
     plateau: int = setting(3, "epochs without a better dev score before the learning rate halves")
     patience: int = setting(12, "epochs without a better dev score before training ends")
     select_by: str = setting("auto", "dev metric of the first task that chooses the epoch; auto: weighted_f1 or ccc")
@@ -82,6 +85,8 @@ class TrainConfig:
                              " normalise=speaker would replace; leave one of them out")
         if self.mixup < 0:
             raise ValueError(f"mixup is at least 0, found {self.mixup:g}")
+        if not 0 <= self.modality_dropout < 1:
+            raise ValueError(f"modality_dropout is in [0, 1), found {self.modality_dropout:g}")
         if self.mixup and self.metric_loss != "none":
             raise ValueError(f"mixup={self.mixup:g}: blended clips have no one label by which metric_loss could part"
                              " them; metric_loss=none goes with it")

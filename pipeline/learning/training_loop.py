@@ -20,6 +20,7 @@ from pipeline.joined import is_labelled
 from pipeline.learning.jobs import Job
 from pipeline.learning.metric_losses import MetricLoss, metric_loss
 from pipeline.learning.mixup import mix
+from pipeline.learning.modality_dropout import ModalityDropout
 from pipeline.learning.optimiser import AdamW, Plateau
 from pipeline.metrics import LOWER_IS_BETTER, positive_scores, score
 from pipeline.runs import append_history, load_tensors, read_history, save_tensors, write_history
@@ -206,13 +207,18 @@ def training_epoch(job: Job, state: TrainingState) -> float:
         TrainingError: the loss is no longer a number.
     """
     state.network.train()
-    losses = []
-    for batch in job.batches.epoch(job.train_clips, job.batch_size, generator=state.shuffle,
-                                   batch_rows=job.config.batch_rows):
-        losses.append(training_step(job, state, batch))
+    losses, dropout = [], modality_dropout(job, state)
+    for places in job.batches.places(job.train_clips, job.batch_size, generator=state.shuffle,
+                                     batch_rows=job.config.batch_rows):
+        losses.append(training_step(job, state, dropout.withhold(job.batches.take(places), places)))
         if job.config.smoke:
             break
     return finite(float(torch.stack(losses).mean()), job, state)
+
+
+def modality_dropout(job: Job, state: TrainingState) -> ModalityDropout:
+    """What a network is not given in the epoch that it begins."""
+    return ModalityDropout.draw(job.config.modality_dropout, job.stores, job.inputs, seed=state.seed, epoch=state.epoch)
 
 
 def finite(loss: float, job: Job, state: TrainingState) -> float:

@@ -1,4 +1,4 @@
-"""Times of words on the sample dataset, whose true ones are known, and a picture of sound brought to them.
+"""Times of words on the sample dataset, whose true ones are known, and a picture of sound and mouth brought to them.
 
     python -m tests.benchmarks.alignment [--clips 60] [--picture words.png]
 
@@ -17,17 +17,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from pipeline.curation.alignment import onto
+from pipeline.curation.alignment import onto, steps
 from pipeline.datasets.sample import Sample
 from pipeline.decode import read_media
 from pipeline.extractors.audio_logmel import AudioLogmel
-from pipeline.media import Media
+from pipeline.extractors.faces import Faces
+from pipeline.faces.mouths import measure_mouths
+from pipeline.media import SAMPLE_RATE_HZ, Media
+from pipeline.pages.alignment_plots import Strip, Words, draw_alignment
 from pipeline.words.word_times import forced, proportional, speech_span, words_of
 
 LETTERS = {letter: number for number, letter in enumerate("abcdefghijklmnopqrstuvwxyz'", 1)}
 FRAME_SECONDS = 0.02  # of wav2vec 2.0
+STEP = SAMPLE_RATE_HZ // 100  # samples of a bar of loudness
 Found = dict[str, np.ndarray]
 
 
@@ -41,6 +44,8 @@ def main() -> None:
         corpus.prepare()
         truth = read_truth(corpus.root / "words.csv")
         media = {clip.clip_id: read_media(clip, (), waveform=True) for clip in corpus.clips()}
+        if options.picture is not None:
+            options.picture.write_bytes(draw_first(corpus, truth))
     ways: dict[str, Callable[[str], np.ndarray]] = {
         "by letters, over the whole clip": lambda clip_id: proportional(
             words_of(media[clip_id].text), 0.0, media[clip_id].duration_seconds),
@@ -54,9 +59,17 @@ def main() -> None:
         errors, overlaps = zip(*(compare(truth[clip_id], way(clip_id)) for clip_id in media))
         error, overlap = np.concatenate(errors) * 1000, np.concatenate(overlaps)
         print(f"| {name} | {np.median(error):.0f} | {np.quantile(error, .9):.0f} | {overlap.mean():.2f} |")
-    if options.picture is not None:
-        first = next(clip_id for clip_id in media if len(truth[clip_id]) > 4)
-        draw(media[first], truth[first], guess(media[first])).savefig(options.picture, dpi=120)
+
+
+def draw_first(corpus: Sample, truth: Found) -> bytes:
+    """The first clip of more than four words that shows one face."""
+    faces = Faces()
+    for clip in corpus.clips():
+        if len(truth[clip.clip_id]) > 4:
+            drawn = draw(read_media(clip, (faces.request,), waveform=True), truth[clip.clip_id], faces)
+            if drawn is not None:
+                return drawn
+    raise SystemExit("no clip of more than four words shows one face; render more: --clips 60")
 
 
 def read_truth(path: Path) -> Found:
@@ -101,29 +114,27 @@ def compare(truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.abs(truth.mean(1) - found.mean(1)), np.maximum(common, 0) / whole
 
 
-def draw(clip: Media, truth: np.ndarray, guessed: np.ndarray) -> Figure:
-    """Log-mel bands with the words above them: as said, as guessed, and the bands averaged over the words said."""
-    rows = AudioLogmel().extract([clip])[0]
-    words, stop = words_of(clip.text), clip.duration_seconds
-    pooled, which = onto(rows.values, rows.times, truth, "mean")
-    figure = Figure((10, 5.2), layout="constrained")
-    top, bands, below = figure.subplots(3, 1, sharex=True, height_ratios=(1, 3, 3))
-    for height, spans, colour, name in ((1, truth, "#009e73", "said"), (0, guessed, "#e69f00", "guessed")):
-        top.barh([height] * len(spans), spans[:, 1] - spans[:, 0], left=spans[:, 0], color=colour, edgecolor="white")
-        for word, (begin, end) in zip(words, spans, strict=True):
-            top.text((begin + end) / 2, height, word, ha="center", va="center", fontsize=9)
-    top.set(yticks=(0, 1), yticklabels=("guessed", "said"), ylim=(-.6, 1.6), title=f"{clip.clip_id}: “{clip.text}”")
-    scale = {"vmin": float(np.quantile(rows.values, .05)), "vmax": float(rows.values.max()), "shading": "auto"}
-    bands.pcolormesh(np.append(rows.times[:, 0], rows.times[-1, 1]), np.arange(rows.values.shape[1] + 1),
-                     rows.values.T, **scale)
-    bands.set(ylabel="log-mel band")
-    for row, place in zip(pooled, which, strict=True):
-        below.pcolormesh(truth[place], np.arange(pooled.shape[1] + 1), row[:, None], **scale)
-    below.set(ylabel="mean over each word", xlabel="seconds", xlim=(0, stop))
-    for axes in (bands, below):
-        for edge in np.unique(truth):
-            axes.axvline(edge, color="white", linewidth=.6)
-    return figure
+def draw(clip: Media, truth: np.ndarray, faces: Faces) -> bytes | None:
+    """Words as said and as found, what is heard and what the mouth does, and both averaged over the words said; None
+    for a clip that shows another number of faces than one, all the time."""
+    seen, frames = faces.extract([clip])[0], clip.frames[faces.request]
+    mouths = measure_mouths(frames, seen.values, seen.times[:, 0])
+    if len(mouths) != 1 or len(mouths[0].times) != len(frames):
+        return None
+    assert clip.waveform is not None
+    words, tens = words_of(clip.text), clip.waveform[:len(clip.waveform) // STEP * STEP].reshape(-1, STEP)
+    loudness, ticks = np.abs(tens).max(1), steps(STEP / SAMPLE_RATE_HZ, len(tens) * STEP / SAMPLE_RATE_HZ)
+    bands, opening = AudioLogmel().extract([clip])[0], mouths[0].opening.astype(np.float32)
+    heard, which = onto(bands.values, bands.times, truth, "mean")
+    open_wide, when = onto(opening, frames.times, truth, "mean")
+    left, top, right, bottom = (np.median(seen.values[:, 1:5], 0) * frames.shape[1] / frames.source_size[0]).astype(int)
+    lower_faces = frames.take(slice(None))[:, (top + bottom) // 2:bottom, left:right]
+    return draw_alignment([
+        Words("said (rendered)", words, truth), Words("found: by letters", words, guess(clip)),
+        Words("found: in made emissions", words, search(truth, clip, .5)), Strip("loudness", loudness, ticks),
+        Strip("log-mel", bands.values, bands.times), Strip("log-mel, a word", heard, truth[which]),
+        Strip("picture", lower_faces, frames.times), Strip("mouth, open", opening, frames.times),
+        Strip("mouth, a word", open_wide, truth[when])], truth, title=f"{clip.clip_id}: “{clip.text}”")
 
 
 if __name__ == "__main__":
