@@ -30,12 +30,16 @@ class Context:
         turn: int64, place in it, counted from 0 in order of time.
         speaker: int64, who speaks, numbered within each conversation; −1 unknown.
         start: float32, seconds at which the clip begins in its source.
+        times: float32 (B, T), middle of each row in seconds of the source, rising, +inf where there is none; for frame
+            models, which are given not whole conversations but tracks that are in view together
+            (:func:`pipeline.learning.conversations.scenes`).
     """
 
     dialogue: Tensor
     turn: Tensor
     speaker: Tensor
     start: Tensor
+    times: Tensor | None = None
 
 
 class Model(nn.Module):
@@ -58,7 +62,8 @@ class Model(nn.Module):
     Attributes:
         level: ``"clip"`` answers once for a clip, (B, C); ``"frame"`` for each of its rows, (B, T, C). All features of
             a frame model come with the same T, and row k of each is of the same time.
-        context: is :meth:`forward` given a :class:`Context` as its third argument?
+        context: is :meth:`forward` given a :class:`Context` as its third argument? Where a setting decides, this is a
+            network's own, and :meth:`reads_context` tells it before there is one.
         stackable: can several such networks compute as one under ``torch.func.vmap``? Not with packed sequences, with
             buffers, nor with chance other than that of :class:`models._dropout.Dropout`.
         auxiliary_weights: by name the weight in the loss of further answers, which a model in training mode may give
@@ -104,6 +109,15 @@ class Model(nn.Module):
         Args:
             units: ``mean`` and ``sd`` of a row, by feature.
         """
+
+    @classmethod
+    def reads_context(cls, config: Any) -> bool:
+        """Is :meth:`forward`, with these settings, given a :class:`Context` as its third argument?
+
+        Args:
+            config: an instance of the model's ``Config``.
+        """
+        return cls.context
 
     @property
     def embedding_width(self) -> int:

@@ -1,4 +1,4 @@
-"""Changes that leave who speaks as it is, for training: pictures are turned, cut and mirrored, others are heard too.
+"""Changes for training: pictures are turned, cut and mirrored, others are heard too; and sound that is out of step.
 
 As in the training of TalkNet (Tao et al. 2021), where waveforms are added. Here only spectra are left of them, and
 powers are added instead, as if the phases of two voices had nothing to do with each other: the usual approximation of
@@ -18,6 +18,7 @@ from torch import Tensor
 NUM_CEPSTRA, NUM_BANDS, LIFTER = 13, 26, 22     # of python_speech_features, on which TalkNet was trained
 NEPERS_PER_DB = math.log(10) / 10               # of power
 MOST_DEGREES, LEAST_CROP, MOST_SNR_DB = 15.0, 0.7, 5.0
+LEAST_SHIFT = 10                                # rows, 0.4 seconds: by then no mouth goes with the sound
 
 
 def moved(pictures: Tensor, clips: Tensor, num_clips: int) -> Tensor:
@@ -68,6 +69,25 @@ def overheard(rows: Tensor, real: Tensor, chance: float) -> Tensor:
     both = torch.logaddexp(bands, bands[beside, steps] + gain.view(-1, 1, 1, 1))
     both_energy = torch.logaddexp(energy, energy[beside, steps] + gain.view(-1, 1, 1))
     return torch.where(is_heard[:, :, None, None], as_rows(both, both_energy, rows.shape[-1]), rows)
+
+
+def out_of_step(real: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of each clip as from another time of it, at least :data:`LEAST_SHIFT` away, its end joined to its start.
+
+    Args:
+        real: where a clip has rows, bool (B, T).
+
+    Returns:
+        Place of the row that comes instead of each, int64 (B, T), and which clips are long enough to be moved, bool
+        (B,); the others stay.
+    """
+    steps = torch.arange(real.shape[1], device=real.device)
+    lengths = (real * (steps + 1)).amax(1)                                              # (B,)
+    room = lengths - 2 * LEAST_SHIFT + 1
+    shift = LEAST_SHIFT + (torch.rand(len(real), device=real.device) * room.clamp(min=1)).long()
+    moved_on = (steps + shift.unsqueeze(1)) % lengths.clamp(min=1).unsqueeze(1)
+    is_moved = room > 0
+    return torch.where((steps < lengths.unsqueeze(1)) & is_moved.unsqueeze(1), moved_on, steps), is_moved
 
 
 def levels(rows: Tensor) -> tuple[Tensor, Tensor]:

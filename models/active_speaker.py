@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import Model
+from models import Context, Model
 from models._compact_speaker import CompactJoin, CompactPictures, CompactSound
+from models._faces_in_view import FacesInView
 from models._light_asd import STEPS, LightDetector, LightPictures, LightSound
 from models._pooling import apply_heads, heads, part_name, width
-from models._speaker_augmentation import moved, overheard
+from models._speaker_augmentation import moved, out_of_step, overheard
 from models._talknet import WIDE, Attention, PictureTime, TalkNetPictures, TalkNetSound
 
 SEEN = ("face", "video", "asd_faces")       # names of features of pictures begin so; all others are heard
 UNITS = 128
 GREY_MEAN, GREY_SD = 0.4161, 0.1688         # of faces in AVA, as in TalkNet
+NOT_SPEAKING, SPEAKING = 0, 1               # of a task of two classes
+MOST_SURE = 2.0                             # log odds: sound out of step is to fall this far below, and no further
 
 
 class ActiveSpeaker(Model):
@@ -31,18 +34,19 @@ class ActiveSpeaker(Model):
     convolutions split into space and time, pictures and sound added, a GRU forwards and one backwards. ``talknet`` is
     TalkNet (Tao et al. 2021, 15.7 M): a 3-D convolution, ResNet-18 and convolutions over time for pictures, a ResNet-34
     with squeeze-and-excitation for sound, attention both ways between them and over both. While training, heads on
-    either side alone learn too, at 0.4 of the loss.
+    either side alone learn too, at 0.4 of the loss, and of sound out of step the network learns that no mouth goes with
+    it (``out_of_step``). With ``context_faces`` the faces of a scene look at one another (``models/_faces_in_view``).
 
     Features named ``face…``, ``video…`` or ``asd_faces…`` are seen, all others heard. Rows of two axes are pictures on
     the seen side and four spectra on the heard side; rows of any other shape, as encoders give them, are projected.
-    Either side alone is enough, and a frame may lack either. No clip sees another, and no statistics are taken over
-    padding: what a network answers in evaluation depends on the clip alone.
+    Either side alone is enough, and a frame may lack either. No statistics are taken over padding: what a network
+    answers in evaluation depends on the clip alone, or with ``context_faces`` on its scene.
     """
 
     level: ClassVar[Literal["clip", "frame"]] = "frame"
     preferred_inputs = ("asd_faces", "asd_audio")
     training_defaults = MappingProxyType({
-        "epochs": 60, "batch_size": 4, "batch_rows": 600, "lr": 1e-3, "plateau": 12, "weight_decay": 0.01,
+        "epochs": 30, "batch_size": 4, "batch_rows": 600, "lr": 1e-3, "plateau": 12, "weight_decay": 0.01,
         "label_smoothing": 0.0, "class_weights": "none", "patience": 15})
 
     @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class ActiveSpeaker(Model):
         """Settings of the networks.
 
         Raises:
-            ValueError: an unknown variant, a picture below 16 pixels, a share outside [0, 1), or pools.
+            ValueError: an unknown variant, a picture below 16 pixels, a share outside [0, 1), a weight below 0, pools.
         """
 
         variant: Literal["compact", "light", "talknet"] = field(default="compact", metadata={
@@ -62,6 +66,11 @@ class ActiveSpeaker(Model):
             "help": "while training mirror, cut and turn the pictures of three clips in four, as TalkNet does"})
         overheard: float = field(default=0.5, metadata={
             "help": "while training the share of clips in which another of the batch is heard too, within 5 dB"})
+        out_of_step: float = field(default=1.0, metadata={
+            "help": "while training the weight of answers to pictures beside sound of another time of their clip, to"
+                    " which no mouth moves; for tasks of two classes, the first of which is not speaking; 0: none"})
+        context_faces: bool = field(default=False, metadata={
+            "help": "let the faces that are in view together look at one another; batches then hold whole scenes"})
         dropout: float = field(default=0.1, metadata={
             "help": "share of units dropped while training, of compact and talknet"})
 
@@ -76,6 +85,8 @@ class ActiveSpeaker(Model):
             if not (0 <= self.dropout < 1 and 0 <= self.overheard <= 1):
                 raise ValueError(f"dropout is in [0, 1) and overheard in [0, 1], found {self.dropout} and"
                                  f" {self.overheard}")
+            if self.out_of_step < 0:
+                raise ValueError(f"out_of_step is at least 0, found {self.out_of_step}")
 
     def __init__(self, config: Config, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, int]) -> None:
         super().__init__(config, inputs, outputs)
@@ -89,10 +100,16 @@ class ActiveSpeaker(Model):
             self.join = TalkNetJoin(config.dropout, self.both)
         else:
             self.join = LightJoin() if config.variant == "light" else CompactJoin(UNITS, config.dropout)
+        setattr(self, "context", config.context_faces)
+        self.in_view = FacesInView(self.join.width, config.dropout) if config.context_faces else None
         self.heads = heads(self.join.width, outputs)
         if self.both:
             self.picture_heads, self.sound_heads = heads(UNITS, outputs), heads(UNITS, outputs)
-            self.auxiliary_weights = MappingProxyType({"picture": 0.4, "audio": 0.4})
+            self.auxiliary_weights = MappingProxyType({"picture": 0.4, "audio": 0.4, "late": config.out_of_step})
+
+    @classmethod
+    def reads_context(cls, config: Any) -> bool:
+        return bool(config.context_faces)
 
     def use_units(self, units: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Sound of others is added in its own units; as long as these are not known, none is.
@@ -106,16 +123,34 @@ class ActiveSpeaker(Model):
                 if isinstance(part, Sound):
                     part.use_units(units[name]["mean"], units[name]["sd"])
 
-    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Outputs of each task for each frame, float32 (B, T, C); in training mode those of either side beside them."""
+    def forward(self, features: Mapping[str, Tensor], mask: Mapping[str, Tensor],
+                context: Context | None = None) -> dict[str, Tensor]:
+        """Outputs of each task for each frame, float32 (B, T, C); in training mode others beside them.
+
+        Args:
+            features, mask: as for every model.
+            context: with ``context_faces`` which clips are of one scene, and when their rows are; None: each is alone.
+        """
         seen, is_seen = self._side(self.seen, features, mask)
         heard, is_heard = self._side(self.heard, features, mask)
-        joined, heard, seen = self.join(heard, seen, is_heard, is_seen)
+        beside = None
+        if self.training and self.both and self.config.out_of_step:
+            index, is_moved = out_of_step(is_heard | is_seen)
+            late, is_late = heard.gather(1, index.unsqueeze(2).expand_as(heard)), is_heard.gather(1, index)
+            both = self.join(torch.cat([heard, late]), torch.cat([seen, seen]), torch.cat([is_heard, is_late]),
+                             torch.cat([is_seen, is_seen]))
+            (joined, beside), (heard, _), (seen, _) = (part.chunk(2) for part in both)
+        else:
+            joined, heard, seen = self.join(heard, seen, is_heard, is_seen)
+        if self.in_view is not None and context is not None:
+            joined = self.in_view(joined, is_heard | is_seen, context)
         found = apply_heads(self.heads, joined, self.outputs)
         if self.training and self.both:
-            for name, layers, rows in (("picture", self.picture_heads, seen), ("audio", self.sound_heads, heard)):
-                beside = apply_heads(layers, rows, self.outputs)
-                found.update({f"{task}/{name}": values for task, values in beside.items()})
+            for name, layers, side in (("picture", self.picture_heads, seen), ("audio", self.sound_heads, heard)):
+                alone = apply_heads(layers, side, self.outputs)
+                found.update({f"{task}/{name}": values for task, values in alone.items()})
+        if beside is not None:
+            found.update(late_answers(found, apply_heads(self.heads, beside, self.outputs), is_moved))
         return found
 
     def _side(self, encoders: nn.ModuleDict, features: Mapping[str, Tensor],
@@ -128,6 +163,29 @@ class ActiveSpeaker(Model):
                 total = total + encoders[part_name(name)](features[name], mask[name])
                 real = real | mask[name]
         return total, real
+
+
+def late_answers(found: Mapping[str, Tensor], late: Mapping[str, Tensor], is_moved: Tensor) -> dict[str, Tensor]:
+    """Where somebody speaks: does the sound in step go with the mouth, or the one out of step, or neither?
+
+    The odds of speaking to either sound compete, and those to the first, up to a bound, are taken as they are; so the
+    odds to sound out of step fall, and where nobody speaks hardly anything is learnt.
+
+    Args:
+        found: answers by task to the sound as it is, (B, T, C).
+        late: to the sound of another time.
+        is_moved: of which clips there is one, bool (B,).
+
+    Returns:
+        ``"TASK/late"`` of each task of two classes, (B, T, 2).
+    """
+    answers = {}
+    for task, values in late.items():
+        if values.shape[2] == 2:
+            odds, other = (part[..., SPEAKING] - part[..., NOT_SPEAKING] for part in (found[task], values))
+            either = F.softplus(torch.where(is_moved.unsqueeze(1), other, -torch.inf))
+            answers[f"{task}/late"] = torch.stack([either, odds.detach().clamp(max=MOST_SURE)], dim=2)
+    return answers
 
 
 def is_sound(row: tuple[int, ...]) -> bool:
@@ -154,9 +212,11 @@ class Pictures(nn.Module):
         """(B, T, H, W), anything where the mask (B, T) is False → (B, T, 128), zeros there."""
         pictures = rows[mask]                                               # (N, H, W)
         if len(pictures):
-            if self.size and self.size < pictures.shape[1]:
+            if self.compact is None and self.size and self.size < pictures.shape[1]:
                 pictures = F.adaptive_avg_pool2d(pictures, self.size)
             if self.training and self.augment:
+                if self.compact is not None and 2 * self.compact.size < pictures.shape[1]:  # moving costs by the pixel
+                    pictures = F.adaptive_avg_pool2d(pictures, 2 * self.compact.size)
                 pictures = moved(pictures, mask.nonzero()[:, 0], len(mask))
         if self.compact is not None:
             small: Tensor = self.compact(pictures, mask)

@@ -8,7 +8,7 @@ features that belong to each row of one of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 from models import Context, Model
 from pipeline.errors import TrainingError
 from pipeline.joined import Rows, row_index
+from pipeline.learning.conversations import scenes
 from pipeline.learning.scaling import Scaler, pool_rows
 from pipeline.learning.units import Units
 
@@ -72,7 +73,7 @@ class Batches:
         device: where batches come out.
         units: rows that a frame model answers for, whose labels ``labels`` then are.
         aligned: by feature the row that belongs to each unit, int64 (U,), −1 none; with ``units`` only.
-        context: of the N clips, for a model that asks for it.
+        context: of the N clips, for a model that asks for it; a frame model gets scenes for conversations.
 
     Attributes:
         inputs: shape of one row as a model gets it, by feature.
@@ -88,7 +89,8 @@ class Batches:
         self.clip_ids = clip_ids
         self.has = {name: part.lengths > 0 for name, part in rows.items()} if units is None else {
             name: np.bincount(units.owner, index >= 0, len(clip_ids)) > 0 for name, index in aligned.items()}
-        self._units, self._aligned, self._context = units, aligned, context
+        self._units, self._aligned = units, aligned
+        self._context = context if context is None or units is None else scenes(context, units)
         self.rows = {name: as_rows(part, pools) for name, part in rows.items()} if pools else dict(rows)
         self.inputs = {name: part.row_shape for name, part in self.rows.items()}
         self.layered = tuple(name for name, part in self.rows.items() if part.layered)
@@ -160,6 +162,9 @@ class Batches:
         on_device, real = torch.from_numpy(places).to(self.device), torch.from_numpy(steps).to(self.device)
         labels = {task: torch.where(real, values[on_device], -1 if values.dtype == torch.int64 else torch.nan)
                   for task, values in self._labels.items()}
+        if context is not None and units.times is not None:
+            middles = torch.from_numpy(units.times.mean(1)[places]).to(self.device)
+            context = replace(context, times=torch.where(real, context.start.unsqueeze(1) + middles, torch.inf))
         return Batch(features, mask, labels, self.clip_ids[clips], real, context)
 
     def _standardised(self, name: str, clips: np.ndarray, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,7 +195,9 @@ class Batches:
                batch_rows: int = 0) -> Iterator[np.ndarray]:
         """Places of the clips of each batch of :meth:`epoch`."""
         if self._context is not None:
-            yield from whole_dialogues(np.asarray(self._context.dialogue)[clips], clips, batch_size, generator)
+            frames = self._units is not None
+            yield from whole_dialogues(np.asarray(self._context.dialogue)[clips], clips, batch_size, generator,
+                                       self._lengths[clips] if frames else None, batch_rows)
             return
         if generator is not None:
             clips = clips[torch.randperm(len(clips), generator=generator).numpy()]
@@ -215,8 +222,8 @@ def within_rows(clips: np.ndarray, lengths: np.ndarray, batch_rows: int) -> Iter
     yield clips[first:]
 
 
-def whole_dialogues(dialogue: np.ndarray, clips: np.ndarray, batch_size: int,
-                    generator: torch.Generator | None) -> Iterator[np.ndarray]:
+def whole_dialogues(dialogue: np.ndarray, clips: np.ndarray, batch_size: int, generator: torch.Generator | None,
+                    lengths: np.ndarray | None = None, batch_rows: int = 0) -> Iterator[np.ndarray]:
     """Batches of whole conversations, each with at least one and beyond that at most ``batch_size`` clips.
 
     Args:
@@ -224,13 +231,17 @@ def whole_dialogues(dialogue: np.ndarray, clips: np.ndarray, batch_size: int,
         clips: (n,) places.
         batch_size: clips in a batch.
         generator: shuffles the conversations; without one they come by their first clips.
+        lengths: rows of each clip, (n,), of a frame model.
+        batch_rows: rows in a batch of more than one conversation at most, padding included; 0 sets no limit.
     """
+    lengths = np.zeros(len(clips), np.int64) if lengths is None else lengths
     _, first, which = np.unique(dialogue, return_index=True, return_inverse=True)
     order = np.argsort(first) if generator is None else torch.randperm(len(first), generator=generator).numpy()
     by_dialogue = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
     batch: list[np.ndarray] = []
     for place in order:
-        if batch and sum(map(len, batch)) + len(by_dialogue[place]) > batch_size:
+        both = np.concatenate([*batch, by_dialogue[place]])
+        if batch and (len(both) > batch_size or batch_rows and len(both) * lengths[both].max() > batch_rows):
             yield clips[np.concatenate(batch)]
             batch = []
         batch.append(by_dialogue[place])

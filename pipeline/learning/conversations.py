@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
 
 from models import Context
+from pipeline.learning.units import Units
+from pipeline.speaking.active_speaker import scenes_of
 
 
 def contexts(clips: pd.DataFrame) -> Context:
@@ -37,3 +41,24 @@ def contexts(clips: pd.DataFrame) -> Context:
     speaker[(clips["speaker"] == "").to_numpy()] = -1
     start = clips["start_seconds"].to_numpy(np.float32)
     return Context(torch.tensor(number), torch.tensor(turn), torch.tensor(speaker), torch.tensor(start))
+
+
+def scenes(context: Context, units: Units) -> Context:
+    """Conversations cut into scenes, as :func:`pipeline.speaking.active_speaker.scenes_of` does, for frame models.
+
+    Args:
+        context: of N clips, each a track.
+        units: their rows.
+
+    Returns:
+        The context with scenes for conversations; a track without rows stands alone.
+    """
+    assert units.times is not None, "rows with times"
+    dialogue, scene, number = context.dialogue.numpy(), np.arange(len(context.dialogue)), len(context.dialogue)
+    times = units.times + context.start.numpy()[units.owner, None]
+    spans = [slice(start, start + length) for start, length in zip(units.starts.tolist(), units.lengths.tolist())]
+    for tracks in np.split(np.argsort(dialogue, kind="stable"), np.flatnonzero(np.diff(np.sort(dialogue))) + 1):
+        for together in scenes_of([spans[track] for track in tracks.tolist() if units.lengths[track]], times):
+            scene[units.owner[[span.start for span in together]]] = number
+            number += 1
+    return replace(context, dialogue=torch.from_numpy(scene))

@@ -44,7 +44,7 @@ class Examples:
 
 
 def lay_out(stores: JoinedStores, inputs: Sequence[str], tasks: Sequence[Task], *, kind: type[Model],
-            pools: Sequence[str], level: Level = "auto", clock: str = "",
+            pools: Sequence[str], level: Level = "auto", clock: str = "", context: bool | None = None,
             device: torch.device | str = "cpu") -> Examples:
     """Lay out some stores for a model.
 
@@ -55,6 +55,7 @@ def lay_out(stores: JoinedStores, inputs: Sequence[str], tasks: Sequence[Task], 
         kind: the model's class.
         pools: of its config.
         level, clock: what is answered for, as :func:`pipeline.learning.units.settle_level` takes it.
+        context: is the model given a context? None: as its class says.
         device: where batches come out.
 
     Raises:
@@ -70,14 +71,14 @@ def lay_out(stores: JoinedStores, inputs: Sequence[str], tasks: Sequence[Task], 
                              " or name another model")
         rows = frame_units(stores, tasks, clock)
         stores, every = RowsAsClips(stores, rows), rows.owner
-    context = contexts(stores.clips) if kind.context else None
+    where = contexts(stores.clips) if (kind.context if context is None else context) else None
     parts, clip_ids = {name: stores.rows(name) for name in inputs}, stores.clips["clip_id"].to_numpy()
     if kind.level == "frame":
         units = frame_units(stores, tasks, clock)
         aligned = {name: align(stores, name, units) for name in inputs}
-        batches = Batches(parts, units.labels, clip_ids, device=device, units=units, aligned=aligned, context=context)
+        batches = Batches(parts, units.labels, clip_ids, device=device, units=units, aligned=aligned, context=where)
     else:
         labels = {task.name: stores.labels(task.name) for task in tasks}
         units = clip_units(labels, len(stores))
-        batches = Batches(parts, labels, clip_ids, pools=pools, device=device, context=context)
+        batches = Batches(parts, labels, clip_ids, pools=pools, device=device, context=where)
     return Examples(stores, units, batches, level, clock, every)

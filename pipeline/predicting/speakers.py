@@ -14,7 +14,7 @@ from pipeline.predicting.following import Watch, follow
 from pipeline.predicting.networks import SMOKE
 from pipeline.predicting.sources import look
 from pipeline.predicting.stretches import Recording
-from pipeline.scores.answers import is_by_folds
+from pipeline.scores.answers import is_by_folds, learnt_from_rendered
 from pipeline.speaking.active_speaker import INPUTS, SpeakerRun
 from pipeline.store import FeatureStore
 
@@ -77,7 +77,7 @@ def answer_speakers(run: Path, names: Mapping[Path, str], *, settings: Mapping[s
 
 def _look(path: Path, name: str, run: SpeakerRun) -> Prediction:
     first = run.checkpoints[0]
-    stamps = (SMOKE,) if first.training.get("smoke") else ()
+    stamps = (*learnt_from_rendered(run.path), *([SMOKE] if first.training.get("smoke") else []))
     wanted = {name: str(part["fingerprint"]) for name, part in first.inputs.items()}
     try:
         recording, problem = look(path, name), ""

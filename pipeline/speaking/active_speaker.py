@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from models import Context
 from pipeline.config import digest
 from pipeline.errors import TrainingError, UsageError
 from pipeline.media import FeatureSequence
@@ -19,6 +21,7 @@ from pipeline.weights import file_digest
 
 # What a run of face tracks may have learnt from, and the settings that must be the same here as there.
 INPUTS: Mapping[str, tuple[str, ...]] = {"asd_faces": ("part",), "asd_audio": ("spectra",)}
+SCENE_ROWS = 4096       # in a scene at most, padding included: 210 MB of pictures, seven faces for 23 seconds
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,7 @@ class SpeakerRun:
             UsageError: they are.
         """
         for name in self.inputs:
-            learnt, found = self.checkpoints[0].inputs[name]["recipe"], recipes[name]
-            there, here = ({"version": recipe.get("version"), **{
-                key: recipe.get("settings", {}).get(key) for key in INPUTS[name]}} for recipe in (learnt, found))
-            if there != here:
-                changed = ", ".join(f"{key} was {there[key]} and is {here[key]}" for key in there
-                                    if there[key] != here[key])
-                raise UsageError(f"{self.path} learnt from another {name}: {changed}; say --set"
-                                 f" {name}.{INPUTS[name][0]}={there[INPUTS[name][0]]}, or name another run")
+            check_made_alike(self.path, name, self.checkpoints[0].inputs[name]["recipe"], recipes[name])
 
     def scorer(self, device: torch.device) -> SpeakerScorer:
         """The networks, ready on a device.
@@ -95,6 +91,25 @@ class SpeakerRun:
             TrainingError: one does not fit its model.
         """
         return SpeakerScorer(self, device)
+
+
+def check_made_alike(run: Path, name: str, learnt: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Refuse a feature that is made otherwise than the one that a run learnt from; clips may be tracks or videos.
+
+    Args:
+        run: which learnt.
+        name: of :data:`INPUTS`.
+        learnt, found: recipes.
+
+    Raises:
+        UsageError: it is.
+    """
+    there, here = ({"version": recipe.get("version"), **{
+        key: recipe.get("settings", {}).get(key) for key in INPUTS[name]}} for recipe in (learnt, found))
+    if there != here:
+        changed = ", ".join(f"{key} was {there[key]} and is {here[key]}" for key in there if there[key] != here[key])
+        raise UsageError(f"{run} learnt from another {name}: {changed}; say --set"
+                         f" {name}.{INPUTS[name][0]}={there[INPUTS[name][0]]}, or name another run")
 
 
 class SpeakerScorer:
@@ -110,7 +125,8 @@ class SpeakerScorer:
         self._networks = [checkpoint.network().to(device) for checkpoint in run.checkpoints]
 
     def scores(self, features: Mapping[str, FeatureSequence], spans: Sequence[slice] | None = None) -> np.ndarray:
-        """How sure it is that each face speaks, every track for itself; the mean over the run's networks.
+        """How sure it is that each face speaks, the mean over the run's networks; every track for itself, or beside
+        those that are in view with it where the run learnt so.
 
         Args:
             features: ``asd_faces``, whose rows are tracks one after the other, each in order of time; and, if the run
@@ -123,33 +139,44 @@ class SpeakerScorer:
         Raises:
             TrainingError: rows of another shape than the networks learnt from.
         """
-        faces = features["asd_faces"]
-        found = np.zeros(len(faces.values), np.float32)
-        for span in spans_of(faces.times) if spans is None else spans:
-            outputs = [self._probability(checkpoint, place, features, span)
+        times = features["asd_faces"].times
+        found, tracks = np.zeros(len(times), np.float32), list(spans_of(times) if spans is None else spans)
+        together = any(network.context for network in self._networks)
+        for scene in scenes_of(tracks, times) if together else [[span] for span in tracks]:
+            outputs = [self._probability(checkpoint, place, features, scene)
                        for place, checkpoint in enumerate(self.run.checkpoints)]
-            found[span] = np.mean(outputs, axis=0)
+            for track, span in enumerate(scene):
+                found[span] = np.mean([output[track, :span.stop - span.start] for output in outputs], axis=0)
         return found
 
     def _probability(self, checkpoint: Checkpoint, place: int, features: Mapping[str, FeatureSequence],
-                     span: slice) -> np.ndarray:
-        """What one network says of one track, (T,)."""
+                     scene: Sequence[slice]) -> np.ndarray:
+        """What one network says of some tracks, (N, T)."""
         rows, mask = {}, {}
         for name in checkpoint.inputs:
             values, shape = features[name].values, checkpoint.row_shapes[name]
             if values.shape[1:] != shape:
                 raise TrainingError(f"{self.run.path} learnt from rows of {name} of shape {shape}, found"
                                     f" {values.shape[1:]}; extract it as for the run")
-            there = len(values) > 0
-            own = torch.from_numpy(values[span].astype(np.float32)) if there else torch.zeros(
-                span.stop - span.start, *shape)
             scaler = checkpoint.scaler[name]
-            rows[name] = ((own - scaler["mean"]) / scaler["sd"]).unsqueeze(0).to(self.device)
-            mask[name] = torch.full(rows[name].shape[:2], there, device=self.device)
+            own = [torch.from_numpy(values[span].astype(np.float32)) if len(values) else torch.zeros(
+                span.stop - span.start, *shape) for span in scene]
+            rows[name] = pad_sequence([(part - scaler["mean"]) / scaler["sd"] for part in own], True).to(self.device)
+            mask[name] = pad_sequence([torch.full((len(part),), len(values) > 0) for part in own], True).to(self.device)
         task = next(task for task in checkpoint.tasks if task.level == "frame" and task.positive)
+        context = [_one_scene(features["asd_faces"].times, scene, self.device)] if self._networks[place].context else []
         with torch.inference_mode():
-            outputs: Tensor = self._networks[place](rows, mask)[task.name][0]
-        return np.asarray(outputs.float().softmax(1)[:, self.run.positive].cpu())
+            outputs: Tensor = self._networks[place](rows, mask, *context)[task.name]
+        return np.asarray(outputs.float().softmax(2)[..., self.run.positive].cpu())
+
+
+def _one_scene(times: np.ndarray, scene: Sequence[slice], device: torch.device) -> Context:
+    """What a network is told of tracks that are in view together."""
+    number = torch.arange(len(scene), device=device)
+    own = [torch.from_numpy(times[span].mean(1).astype(np.float32)) for span in scene]
+    middles = pad_sequence(own, batch_first=True, padding_value=torch.inf)
+    return Context(torch.zeros_like(number), number, torch.full_like(number, -1),
+                   torch.zeros(len(scene), device=device), middles.to(device))
 
 
 def score_tracks(run: SpeakerRun, faces: FeatureSequence, sound: FeatureSequence,
@@ -170,3 +197,29 @@ def spans_of(times: np.ndarray) -> list[slice]:
     apart = np.abs(times[1:, 0] - times[:-1, 1]) > (times[1:, 1] - times[1:, 0]) / 2
     edges = [0, *(np.flatnonzero(apart) + 1).tolist(), len(times)]
     return [slice(start, stop) for start, stop in zip(edges, edges[1:]) if stop > start]
+
+
+def scenes_of(spans: Sequence[slice], times: np.ndarray, *, most_rows: int = SCENE_ROWS) -> list[list[slice]]:
+    """Tracks of a video by scene: those that are in view together, directly or through others.
+
+    A video of an hour has hundreds of tracks, which no batch could hold. Tracks are taken by when they begin; a scene
+    ends where all its tracks have ended before the next begins, or where that one would make it larger than allowed.
+
+    Args:
+        spans: rows of each track, at least one.
+        times: start and stop of each row, seconds, (R, 2).
+        most_rows: in a scene, all its tracks as long as the longest; a longer track is a scene of its own.
+
+    >>> scenes_of([slice(0, 1), slice(1, 2), slice(2, 3)], np.array([[5.0, 6.0], [0.0, 1.0], [0.5, 1.5]]))
+    [[slice(1, 2, None), slice(2, 3, None)], [slice(0, 1, None)]]
+    """
+    found: list[list[slice]] = []
+    longest, end = 0, -np.inf
+    for span in sorted(spans, key=lambda span: float(times[span.start, 0])):
+        longest = max(longest, span.stop - span.start)
+        if times[span.start, 0] >= end or (len(found[-1]) + 1) * longest > most_rows:
+            found.append([])
+            longest, end = span.stop - span.start, -np.inf
+        found[-1].append(span)
+        end = max(end, float(times[span.stop - 1, 1]))
+    return found

@@ -1,12 +1,12 @@
 """What does `active_speaker` learn from the rendered sample? Prints the Markdown table of the guide.
 
-    python -m tests.benchmarks.active_speaker_sample [--folder FOLDER]
+    python -m tests.benchmarks.active_speaker_sample [--folder FOLDER] [--seed N] [--epochs N] [--only NAME]
 
 This shows that the parts work, not how good they are on people. Beside the network stand what knows nothing (the share
-of rows that speak), the untrained score of ``speaking``, and the same network without sound and without pictures. The
-untrained score is given what it is made for: the whole videos, in which faces are found first; a labelled row has the
-score of the face that is found at its place and time, and 0 where none is. What a folder holds already is not made
-again.
+of rows that speak), the untrained score of ``speaking``, and the same network without sound, without pictures, without
+what it learns of sound out of step, and with the faces in view looking at one another. The untrained score is given
+what it is made for: the whole videos, in which faces are found first; a labelled row has the score of the face that is
+found at its place and time, and 0 where none is. What a folder holds already is not made again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +34,11 @@ from pipeline.speaking.tracks import Faces, face_features, read_faces
 from pipeline.store import FeatureStore
 from pipeline.training import train
 
-INPUTS = {"compact": ("asd_faces", "asd_audio"), "compact, without sound": ("asd_faces",),
-          "compact, without pictures": ("asd_audio",)}
+BOTH = "asd_faces", "asd_audio"
+NETWORKS: Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
+    "compact": (BOTH, {}), "compact, without sound": (("asd_faces",), {}),
+    "compact, without pictures": (("asd_audio",), {}), "compact, out_of_step=0": (BOTH, {"out_of_step": "0"}),
+    "compact, context_faces=yes": (BOTH, {"context_faces": "yes"})}
 NEAR_SECONDS = 0.07     # a face is sought 15 times a second
 LEAST_OVERLAP = 0.3     # of its box with the labelled one, as intersection over union
 
@@ -91,12 +94,12 @@ def line(name: str, truth: SpeakerTable, scores: np.ndarray, lists: Mapping[str,
                        *(f"{100 * part.average_precision:.1f}" for part in parts.values()), f"{minutes} |"])
 
 
-def _network(name: str, folder: Path, threads: int) -> tuple[Path, str]:
+def _network(name: str, folder: Path, threads: int, settings: Mapping[str, str]) -> tuple[Path, str]:
     """A trained run and the minutes that it took."""
-    run = folder / name.replace(",", "").replace(" ", "-")
+    run, (inputs, own) = folder / name.replace(",", "").replace(" ", "-"), NETWORKS[name]
     if not (run / "minutes.txt").exists():
         wall, processor = time.perf_counter(), time.process_time()
-        train(folder / "tracks.h5", model="active_speaker", inputs=INPUTS[name], out=run,
+        train(folder / "tracks.h5", model="active_speaker", inputs=inputs, settings={**settings, **own}, out=run,
               config=TrainConfig(baselines=False, threads=threads))
         spent = (time.perf_counter() - wall) / 60, (time.process_time() - processor) / 60
         (run / "minutes.txt").write_text("{:.1f} ({:.1f})".format(*spent), encoding="utf-8")
@@ -108,16 +111,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Scores of active-speaker detection on the rendered sample.")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--epochs", type=int, help="by default as the model says")
+    parser.add_argument("--only", choices=list(NETWORKS), action="append", help="networks; by default all")
     arguments = parser.parse_args()
+    settings = {} if arguments.epochs is None else {"epochs": str(arguments.epochs)}
     with tempfile.TemporaryDirectory() as made:
-        measure(arguments.folder or Path(made), arguments.threads)
+        measure(arguments.folder or Path(made), arguments.threads, seed=arguments.seed, settings=settings,
+                networks=arguments.only or list(NETWORKS))
 
 
-def measure(folder: Path, threads: int) -> None:
+def measure(folder: Path, threads: int, *, seed: int, settings: Mapping[str, str], networks: Sequence[str]) -> None:
     """Make what is not there, and print the table."""
     sample = folder / "sample"
     if not sample.exists():
-        render_corpus(sample, layout="unitalk", jobs=os.cpu_count() or 1)
+        render_corpus(sample, layout="unitalk", seed=seed, jobs=os.cpu_count() or 1)
     extract(Unitalk(Unitalk.Config(root=sample)), folder / "tracks.h5",
             extractors=("asd_faces", "asd_audio", "frame_labels"))
     listed = sorted((sample / "videos" / "val").glob("*.mp4"))
@@ -137,8 +145,8 @@ def measure(folder: Path, threads: int) -> None:
           + " | ".join(f"{100 * share:.1f}" for share in shares) + " | |")
     motion = motion_scores(truth, FeatureStore(folder / "videos.h5"), {path.stem: path for path in listed})
     print(line("untrained: mouth motion and voice", truth, np.nan_to_num(motion), lists), flush=True)
-    for name in INPUTS:
-        run, minutes = _network(name, folder, threads)
+    for name in networks:
+        run, minutes = _network(name, folder, threads, settings)
         print(line(name, truth, scores_of_run(run, truth), lists, minutes), flush=True)
     print(f"\nNo face was found for {100 * np.isnan(motion).mean():.1f} % of the rows: untrained, their score is 0.")
 

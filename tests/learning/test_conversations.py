@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.frame_stores import SPEAKING, make_frame_store
 
+from models.active_speaker import ActiveSpeaker
+from pipeline import training
 from pipeline.batch import whole_dialogues
-from pipeline.learning.conversations import contexts
+from pipeline.evaluation import evaluate
+from pipeline.joined import open_stores
+from pipeline.learning.conversations import contexts, scenes
+from pipeline.learning.examples import lay_out
+from pipeline.learning.train_config import TrainConfig
+from pipeline.learning.units import Units
+from pipeline.runs import Checkpoint
 
 
 def table(*rows: tuple[str, str, str, int, str]) -> pd.DataFrame:
@@ -50,3 +62,57 @@ def test_batches_hold_whole_conversations(shuffled: bool) -> None:
         assert {place + 10 for place in np.flatnonzero(np.isin(dialogue, list(inside)))} == set(batch.tolist())
     if not shuffled:
         assert [batch.tolist() for batch in batches] == [[10, 11, 13], [12, 16, 14, 15], [17]]
+
+
+def test_conversations_with_much_to_hold_come_alone() -> None:
+    dialogue, lengths = np.array([0, 0, 1, 2, 2]), np.array([30, 50, 40, 1000, 10])
+    batches = list(whole_dialogues(dialogue, np.arange(10, 15), 4, None, lengths, 150))
+    assert [batch.tolist() for batch in batches] == [[10, 11, 12], [13, 14]], "three of 50 rows are 150"
+    fewer = list(whole_dialogues(dialogue, np.arange(10, 15), 4, None, lengths, 149))
+    assert [batch.tolist() for batch in fewer] == [[10, 11], [12], [13, 14]]
+
+
+def test_tracks_of_a_video_are_of_one_scene_while_they_are_in_view_together() -> None:
+    clips = table(*(("train", "v", "v", -1, "") for _ in range(5)), ("train", "w", "w", -1, ""))
+    lengths = np.array([50, 50, 25, 0, 25, 50])                             # at 25 rows a second
+    owner = np.repeat(np.arange(6), lengths)
+    starts = np.cumsum(lengths) - lengths
+    begins = (np.arange(len(owner)) - starts[owner]) / 25
+    units = Units("asd_faces", owner, starts, lengths, {}, np.stack([begins, begins + 0.04], 1).astype(np.float32))
+    context = contexts(clips.assign(start_seconds=[10.0, 11.0, 3.0, 10.0, 12.5, 10.0]))
+    found = scenes(context, units).dialogue.tolist()
+    assert found[0] == found[1] == found[4], "the first and the fifth through the second"
+    assert len({found[0], found[2], found[3], found[5]}) == 4, "earlier, without rows, and of another video"
+
+
+def test_a_frame_model_is_given_whole_scenes_and_the_times_of_their_rows(tmp_path: Path) -> None:
+    stores = open_stores(make_frame_store(tmp_path / "tracks.h5"))          # two tracks a video, a second apart
+    laid = lay_out(stores, ["asd_faces", "asd_audio"], [SPEAKING], kind=ActiveSpeaker, pools=(), context=True)
+    lengths = stores.rows("frame_labels").lengths
+    places = list(laid.batches.places(np.arange(8), 2))
+    together = {tuple(part.tolist()) for part in places}
+    for first in (0, 2, 4, 6):
+        in_view = lengths[first] > 25                                       # of the first, when the second begins
+        batch = laid.batches.take(np.array([first, first + 1]))
+        assert batch.context is not None and batch.context.times is not None
+        assert bool(batch.context.dialogue[0] == batch.context.dialogue[1]) == in_view
+        assert not in_view or (first, first + 1) in together
+        for track, start in ((0, 0.0), (1, 1.0)):
+            length, times = lengths[first + track], batch.context.times[track]
+            np.testing.assert_allclose(times[:length], start + (np.arange(length) + 0.5) / 25, atol=1e-5)
+            assert times[length:].isinf().all()
+    assert set((lengths[:8:2] > 25).tolist()) == {False, True}, "the store has both"
+    without = lay_out(stores, ["asd_faces", "asd_audio"], [SPEAKING], kind=ActiveSpeaker, pools=())
+    assert without.batches.take(np.array([0])).context is None
+
+
+def test_a_run_whose_faces_look_at_one_another_is_evaluated_as_it_was_trained(tmp_path: Path) -> None:
+    store = make_frame_store(tmp_path / "tracks.h5")
+    run = training.train(store, model="active_speaker", inputs=["asd_faces", "asd_audio"], tasks=["speaking"],
+                         settings={"context_faces": "yes"}, config=TrainConfig(epochs=1, baselines=False),
+                         out=tmp_path / "run")
+    trained = json.loads((run / "metrics.json").read_text())["test"]["speaking"]["average_precision"]["mean"]
+    found = evaluate(run, store, split="test")["test"]["speaking"]["average_precision"]["mean"]
+    assert found == pytest.approx(trained, abs=1e-6)
+    alone = Checkpoint.load(run / "seed0" / "best.pt")
+    assert alone.network().context and alone.model_config["context_faces"] is True

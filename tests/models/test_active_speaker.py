@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import count_parameters
+from models import Context, count_parameters
 from models._masked import ClipNorm, MaskedNorm, backwards
 from models._pictures import PLACES_AT_ONCE, TimeConvolution
-from models._speaker_augmentation import as_rows, levels, loudness, moved, overheard
-from models.active_speaker import ActiveSpeaker
+from models._speaker_augmentation import LEAST_SHIFT, as_rows, levels, loudness, moved, out_of_step, overheard
+from models.active_speaker import ActiveSpeaker, late_answers
 from pipeline.devices import torch_threads
 
 SIDE = 16
@@ -74,16 +74,18 @@ def test_a_clip_is_answered_as_if_it_stood_alone(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_batches_in_training_know_no_padding_either(variant: str) -> None:
-    features, mask = make_batch((5, 9))
+    features, mask = make_batch((5, 29))
     longer = {name: torch.cat([values, torch.full_like(values[:, :4], torch.nan)], 1)
               for name, values in features.items()}
     longer_mask = {name: torch.cat([real, torch.zeros(2, 4, dtype=torch.bool)], 1) for name, real in mask.items()}
-    found = [make_model(variant, augment=False, overheard=0.0, dropout=0.0).train()(*batch)
-             for batch in ((features, mask), (longer, longer_mask))]
-    assert set(found[0]) == {"speaking", "speaking/picture", "speaking/audio"}
+    found = []
+    for batch in ((features, mask), (longer, longer_mask)):
+        torch.manual_seed(0)
+        found.append(make_model(variant, augment=False, overheard=0.0, dropout=0.0).train()(*batch))
+    assert set(found[0]) == {"speaking", "speaking/picture", "speaking/audio", "speaking/late"}
     for name, values in found[0].items():
         torch.testing.assert_close(found[1][name][0, :5], values[0, :5], atol=2e-4, rtol=1e-3)
-        torch.testing.assert_close(found[1][name][1, :9], values[1], atol=2e-4, rtol=1e-3)
+        torch.testing.assert_close(found[1][name][1, :29], values[1], atol=2e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -118,7 +120,7 @@ def test_heads_of_one_side_answer_in_training_only_and_every_part_learns(variant
     features, mask = make_batch()
     model = make_model(variant).train()
     outputs = model(features, mask)
-    assert model.auxiliary_weights == {"picture": 0.4, "audio": 0.4}
+    assert model.auxiliary_weights == {"picture": 0.4, "audio": 0.4, "late": 1.0}
     outputs["speaking"].square().sum().backward(retain_graph=True)
     for side in (model.seen, model.heard):
         assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in side.parameters()
@@ -201,7 +203,7 @@ def test_smaller_pictures_are_means_of_larger_ones() -> None:
 @pytest.mark.parametrize(("settings", "message"), [
     ({"variant": "heavy"}, "compact, light or talknet, found 'heavy'"), ({"pools": ("mean",)}, "pools stay empty"),
     ({"picture_size": 8}, "at least 16, or 0, found 8"), ({"dropout": 1.0}, "in \\[0, 1\\), .*found 1.0 and 0.5"),
-    ({"overheard": -0.1}, "overheard in \\[0, 1\\], found")])
+    ({"overheard": -0.1}, "overheard in \\[0, 1\\], found"), ({"out_of_step": -1.0}, "at least 0, found -1.0")])
 def test_wrong_settings_are_refused(settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message.replace(", .*", ".*")):
         ActiveSpeaker.Config(**settings)
@@ -287,3 +289,93 @@ def test_other_voices_are_added_in_the_units_of_the_sound() -> None:
     torch.testing.assert_close(seen[0] * 2 + 3, overheard(features["asd_audio"] * 2 + 3, mask["asd_audio"], 1.0))
     sound.eval()(features["asd_audio"], mask["asd_audio"])
     assert torch.equal(seen[1], features["asd_audio"])
+
+
+def test_sound_out_of_step_is_of_another_time_of_the_same_clip() -> None:
+    torch.manual_seed(0)
+    lengths = torch.tensor([2 * LEAST_SHIFT - 1, 2 * LEAST_SHIFT, 50, 0])
+    real = torch.arange(60) < lengths.unsqueeze(1)
+    shifts = set()
+    for _ in range(200):
+        index, is_moved = out_of_step(real)
+        assert is_moved.tolist() == [False, True, True, False]
+        for clip, length in enumerate(lengths.tolist()):
+            assert sorted(index[clip, :length].tolist()) == list(range(length)), "each row once"
+            assert index[clip, length:].tolist() == list(range(length, 60)), "what is no row stays"
+        assert index[0].tolist() == list(range(60)), "too short to be moved so far"
+        shifts.add(int(index[2, 0]))
+    assert shifts == set(range(LEAST_SHIFT, 50 - LEAST_SHIFT + 1)), "in either direction, the clip being a ring"
+
+
+def test_of_sound_out_of_step_is_learnt_where_somebody_speaks_and_of_the_other_answer_nothing() -> None:
+    found = torch.tensor([[[-3.0, 3.0], [3.0, -3.0]]]).repeat(2, 1, 1).requires_grad_()     # speaking, then not
+    late = torch.zeros(2, 2, 2, requires_grad=True)
+    answers = late_answers({"speaking": found, "mood": torch.zeros(2, 2, 3)},
+                           {"speaking": late, "mood": torch.zeros(2, 2, 3)}, torch.tensor([True, False]))
+    assert set(answers) == {"speaking/late"}, "of tasks of two classes"
+    labels = torch.tensor([[1, 0], [1, 0]])
+    torch.nn.functional.cross_entropy(answers["speaking/late"].flatten(0, 1), labels.flatten()).backward()
+    assert found.grad is None and late.grad is not None
+    learnt = late.grad[..., 1] - late.grad[..., 0]
+    assert learnt[0, 0] > 0.02 and abs(learnt[0, 1]) < 0.1 * learnt[0, 0], "the odds fall where somebody speaks"
+    assert (learnt[1] == 0).all(), "this clip's sound was not moved"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_without_a_weight_no_sound_is_out_of_step(variant: str) -> None:
+    features, mask = make_batch((25, 25))
+    assert set(make_model(variant, out_of_step=0.0).train()(features, mask)) == {
+        "speaking", "speaking/picture", "speaking/audio"}
+
+
+def scene(dialogue: list[int], starts: list[float], lengths: tuple[int, ...], num_rows: int) -> Context:
+    """Tracks at 25 rows a second."""
+    number, steps = torch.arange(len(dialogue)), torch.arange(num_rows)
+    times = torch.tensor(starts).unsqueeze(1) + (steps + 0.5) / 25
+    return Context(torch.tensor(dialogue), number, -torch.ones_like(number), torch.tensor(starts), torch.where(
+        steps < torch.tensor(lengths).unsqueeze(1), times, torch.inf))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_faces_in_view_together_see_one_another_and_nobody_else(variant: str) -> None:
+    lengths = 12, 9, 12, 8
+    model, (features, mask) = make_model(variant, context_faces=True), make_batch(lengths)
+    where = scene([5, 5, 3, 5], [0.0, 0.12, 0.0, 8.0], lengths, 12)         # the last is of that video, but later
+    with torch.no_grad():
+        together = model(features, mask, where)["speaking"]
+        apart = model(features, mask)["speaking"]
+        pair = [0, 1]
+        two = model({name: values[pair] for name, values in features.items()},
+                    {name: real[pair] for name, real in mask.items()}, scene([1, 1], [0.0, 0.12], lengths[:2], 12))
+        torch.testing.assert_close(two["speaking"][0], together[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(two["speaking"][1, :9], together[1, :9], atol=1e-5, rtol=1e-4)
+        differ = (together - apart).abs().amax(2) > 1e-5
+    assert differ[0].tolist() == [False] * 3 + [True] * 9, "from the moment when the other comes into view"
+    assert differ[1].tolist() == [True] * 9 + [False] * 3 and not differ[2:].any(), "alone: as without the others"
+    later = {name: torch.cat([values, torch.full_like(values[:, :5], torch.nan)], 1)
+             for name, values in features.items()}
+    with torch.no_grad():
+        padded = model(later, {name: torch.cat([real, torch.zeros(4, 5, dtype=torch.bool)], 1)
+                               for name, real in mask.items()}, scene([5, 5, 3, 5], [0.0, 0.12, 0.0, 8.0], lengths, 17))
+    for clip, length in enumerate(lengths):
+        torch.testing.assert_close(padded["speaking"][clip, :length], together[clip, :length], atol=1e-5, rtol=1e-4)
+
+
+def test_another_face_changes_the_answer_at_its_own_time() -> None:
+    model, (features, mask) = make_model("compact", context_faces=True), make_batch((40, 40))
+    where = scene([0, 0], [0.0, 0.8], (40, 40), 40)
+    changed = {**features, "asd_faces": features["asd_faces"].clone()}
+    changed["asd_faces"][1, :] = 1 - changed["asd_faces"][1, :]
+    with torch.no_grad():
+        moved_rows = ((model(changed, mask, where)["speaking"] - model(features, mask, where)["speaking"])
+                      .abs().amax(2)[0] > 1e-6)
+    assert not moved_rows[:20].any() and moved_rows[20:].all()
+    assert model.context and not make_model("compact").context
+
+
+def test_every_part_that_looks_around_learns() -> None:
+    model, (features, mask) = make_model("compact", context_faces=True).train(), make_batch((30, 30, 30))
+    where = scene([0, 0, 0], [0.0, 0.2, 0.4], (30, 30, 30), 30)
+    torch.stack([values.square().sum() for values in model(features, mask, where).values()]).sum().backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)

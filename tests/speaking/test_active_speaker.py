@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from tests.speaker_runs import SETTINGS, VERSIONS, make_speaker_run
 from pipeline.devices import torch_threads
 from pipeline.errors import TrainingError, UsageError
 from pipeline.media import FeatureSequence
-from pipeline.speaking.active_speaker import SpeakerRun, score_tracks, spans_of
+from pipeline.runs import Checkpoint, build_model
+from pipeline.speaking.active_speaker import SpeakerRun, scenes_of, score_tracks, spans_of
 
 RECIPES = {name: {"version": VERSIONS[name], "settings": {**settings, "clips": "videos"}}
            for name, settings in SETTINGS.items()}
@@ -50,6 +52,40 @@ def test_every_track_is_scored_for_itself(tmp_path: Path) -> None:
     scorer = run.scorer(torch.device("cpu"))
     assert not np.allclose(scorer.scores(tracks, [slice(0, 10)])[:4], found[:4]), "as one track they see each other"
     np.testing.assert_array_equal(scorer.scores(tracks, [slice(0, 4), slice(4, 10)]), found)
+
+
+def looking_around(path: Path) -> SpeakerRun:
+    """A run whose faces look at one another."""
+    file = make_speaker_run(path) / "seed0" / "best.pt"
+    made = Checkpoint.load(file)
+    settings = {**made.model_config, "context_faces": True}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_model(made.model, settings, made.row_shapes, made.tasks)
+    replace(made, model_config=settings, state=network.state_dict()).save(file)
+    return SpeakerRun.open(path)
+
+
+def test_faces_that_are_in_view_together_are_scored_together_where_the_run_learnt_so(tmp_path: Path) -> None:
+    run, tracks = looking_around(tmp_path / "run"), make_tracks((4, 6, 5))
+    late = np.concatenate([tracks["asd_faces"].times[:10], grid(5, start=9.0)])
+    tracks = {name: FeatureSequence(values.values, late) for name, values in tracks.items()}
+    found = score_tracks(run, tracks["asd_faces"], tracks["asd_audio"])
+    apart = np.concatenate([score_tracks(run, *part(tracks, rows).values()) for rows in (
+        slice(0, 4), slice(4, 10), slice(10, 15))])
+    assert (np.abs(found - apart)[:8] > 1e-5).all(), "both are there for the first four rows"
+    np.testing.assert_allclose(found[8:], apart[8:], atol=1e-5)
+    turned = [4, 5, 6, 7, 8, 9, 0, 1, 2, 3]
+    other = {name: FeatureSequence(values.values[turned], values.times[turned]) for name, values in tracks.items()}
+    np.testing.assert_allclose(score_tracks(run, *other.values()), found[turned], atol=1e-5)
+
+
+def test_a_scene_ends_where_all_have_gone_or_where_it_would_be_too_large() -> None:
+    times = np.concatenate([grid(5, start=1.1), grid(10), grid(20, start=0.2), grid(5, start=0.8)])
+    last, *spans = spans_of(times)
+    assert scenes_of([last, *spans], times) == [spans, [last]]
+    assert scenes_of([last, *spans], times, most_rows=40) == [spans[:2], spans[2:], [last]], "two of 20 rows are 40"
+    assert scenes_of([last, *spans], times, most_rows=1) == [*([span] for span in spans), [last]]
 
 
 def test_all_seeds_answer_together(tmp_path: Path) -> None:
