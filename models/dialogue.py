@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -134,7 +135,10 @@ def lay_out(sequence: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class _Attention(nn.Module):
-    """Layers of attention between the turns of a conversation, with a learnt say of distance and of who speaks."""
+    """Layers of attention between the turns of a conversation, with a learnt say of distance and of who speaks.
+
+    torch's layer holds the weights; they are applied here, to utterances before these are padded into a grid.
+    """
 
     def __init__(self, config: Dialogue.Config) -> None:
         super().__init__()
@@ -150,9 +154,8 @@ class _Attention(nn.Module):
         """Utterances (B, H) → what was read around each (B, H)."""
         row, column, lengths = lay_out(where.dialogue, where.turn)
         longest = int(lengths.max())
-        grid = units.new_zeros(len(lengths), longest, units.shape[1])
         speaker = where.speaker.new_full((len(lengths), longest), -1)
-        grid[row, column], speaker[row, column] = units, where.speaker
+        speaker[row, column] = where.speaker
         steps = torch.arange(longest, device=units.device)
         apart = (steps[None] - steps[:, None]).clamp(-MOST_TURNS_APART, MOST_TURNS_APART)   # (L, L)
         same = (speaker[:, :, None] == speaker[:, None, :]) & (speaker >= 0)[:, None, :]    # (G, L, L)
@@ -160,8 +163,13 @@ class _Attention(nn.Module):
         hidden = (steps >= lengths.unsqueeze(1)).view(len(lengths), 1, 1, longest)
         if self.past:
             hidden = hidden | (steps[None] > steps[:, None])
-        bias = bias.masked_fill(hidden, -torch.inf).flatten(0, 1)                           # (G·heads, L, L)
+        bias = bias.masked_fill(hidden, -torch.inf)                                         # (G, heads, L, L)
         for attention, norm in zip(self.attention, self.norms, strict=True):
-            read, _ = attention(grid, grid, grid, attn_mask=bias, need_weights=False)
-            grid = norm(grid + read)
-        return grid[row, column]
+            assert isinstance(attention, nn.MultiheadAttention)
+            asked = F.linear(units, attention.in_proj_weight, attention.in_proj_bias)       # (B, 3 H), no padding yet
+            grid = asked.new_zeros(len(lengths), longest, asked.shape[1])
+            grid[row, column] = asked
+            query, key, value = grid.view(len(lengths), longest, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+            read = F.scaled_dot_product_attention(query, key, value, bias)                  # (G, heads, L, H / heads)
+            units = norm(units + attention.out_proj(read.transpose(1, 2)[row, column].flatten(1)))
+        return units

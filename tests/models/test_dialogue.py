@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 import torch
 from torch import Tensor
 
 from models import Context
-from models.dialogue import Dialogue
+from models.dialogue import MOST_TURNS_APART, Dialogue
 
 SETTINGS = [{"variant": variant, "reads": reads} for variant in ("recurrent", "attention")
             for reads in ("both", "past")]
@@ -76,6 +78,18 @@ def test_a_clip_alone_is_one_that_is_given_no_conversation(settings: dict[str, s
     model, values = make_model(**settings), torch.randn(3, 3)
     alone = context([0, 1, 2], [0] * 3, [0] * 3)
     torch.testing.assert_close(answers(model, values, None), answers(model, values, alone))
+
+
+def test_the_weights_of_attention_mean_what_they_mean_to_torchs_own_layer() -> None:
+    model, units = make_model(variant="attention", layers=2), torch.randn(5, 8)
+    speaker, reader = [0, 1, 0, -1, 1], cast(Any, model.reader)
+    where = context([4] * 5, [0, 1, 2, 3, 4], speaker)
+    bias = torch.stack([torch.stack([reader.apart.weight[MOST_TURNS_APART + key - query] + reader.same * (
+        speaker[query] == speaker[key] != -1) for key in range(5)]) for query in range(5)]).permute(2, 0, 1)
+    expected = units.unsqueeze(0)
+    for attention, norm in zip(reader.attention, reader.norms, strict=True):
+        expected = norm(expected + attention(expected, expected, expected, attn_mask=bias, need_weights=False)[0])
+    torch.testing.assert_close(reader(units, where), expected[0])
 
 
 @pytest.mark.parametrize("variant", ["recurrent", "attention"])
