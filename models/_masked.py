@@ -23,11 +23,12 @@ class MaskedNorm(nn.BatchNorm1d):
         steps = values.movedim(-1, 1)                                       # (B, S, C, F)
         found = torch.zeros_like(steps)
         if real.any():
-            found[real] = self._of(steps[real])
+            found[real] = self.whole(steps[real])
         return found.movedim(1, -1)
 
-    def _of(self, rows: Tensor) -> Tensor:
-        """(N, C) or (N, C, L), N at least 1 → the same shape."""
+    def whole(self, rows: Tensor) -> Tensor:
+        """(N, C) or (N, C, L), N at least 1 and every step real → the same shape; nothing is picked out and put back.
+        """
         if self.training and rows.numel() == rows.shape[1]:
             return nn.functional.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias,
                                             eps=self.eps)

@@ -116,7 +116,7 @@ class WaveBranch(nn.Module):
         steps = samples.unsqueeze(1)                                        # (N, 1, S)
         for convolution, norm in zip(self.convolutions, self.norms):
             steps = convolution(steps)
-            steps = norm(steps, steps.new_ones(len(steps), steps.shape[2], dtype=torch.bool)).relu()
+            steps = norm.whole(steps).relu() if len(steps) else steps       # type: ignore[operator]
         found: Tensor = self.units(steps.mean(2))
         return found
 

@@ -1,4 +1,4 @@
-"""What each part is worth: one model trained with every subset of its inputs, or every value of a setting.
+"""What each part is worth: one model trained with every subset of its inputs, every value of a setting, or both.
 
 ::
 
@@ -9,15 +9,16 @@
       ablation.csv       the same as a table
       ablation.png       the same as a plot
 
-The reference is the variant with all inputs, or the first value. Differences are paired: seed by seed, as each seed has
-the same chance and the same clips in every variant.
+The reference is the variant with all inputs and the first values. Differences are paired: seed by seed, as each seed
+has the same chance and the same clips in every variant. Variants that answer for the rows of clips all do so for the
+same rows; they are scored by these, and by whole clips besides, as others are, so that both levels stand in one table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from pipeline.errors import UsageError
 from pipeline.joined import JoinedStores, choose_inputs, open_stores
 from pipeline.learning.train_config import TrainConfig
 from pipeline.learning.training_loop import Progress, Quiet
+from pipeline.learning.units import settle_level
 from pipeline.learning.wishes import settle_wishes
 from pipeline.metrics import mean_and_sd
 from pipeline.pages.ablation_plots import plot_ablation
@@ -57,28 +59,46 @@ class Variant:
     settings: Mapping[str, str]
 
 
-def variants_of(over: str, inputs: Sequence[str], settings: Mapping[str, str]) -> list[Variant]:
-    """The runs that are compared, the reference first.
+def variants_of(over: Sequence[str], inputs: Sequence[str], settings: Mapping[str, str]) -> list[Variant]:
+    """The runs that are compared, the reference first: every combination of all that differs.
 
     Args:
-        over: ``"inputs"``, or ``"FIELD=a,b,c"``; values that hold commas themselves are divided by ``;``.
+        over: each ``"inputs"``, or ``"FIELD=a,b,c"``; values that hold commas themselves are divided by ``;``.
         inputs: features of the reference.
         settings: that all share.
 
     Raises:
-        UsageError: neither form, values that are equal or fewer than two, or too many inputs.
+        UsageError: nothing differs, neither form, one thing twice, values that are equal or fewer than two, or too many
+            inputs.
 
-    >>> [variant.name for variant in variants_of("inputs", ["a", "b"], {})]
+    >>> [variant.name for variant in variants_of(["inputs"], ["a", "b"], {})]
     ['a+b', 'a', 'b']
-    >>> [variant.name for variant in variants_of("lr=0.1,0.2", ["a"], {})]
-    ['lr=0.1', 'lr=0.2']
+    >>> [variant.name for variant in variants_of(["lr=0.1,0.2", "seed=0,1"], ["a"], {})]
+    ['lr=0.1,seed=0', 'lr=0.1,seed=1', 'lr=0.2,seed=0', 'lr=0.2,seed=1']
     """
-    if over == "inputs":
-        if not 2 <= len(inputs) <= MOST_INPUTS:
-            raise UsageError(f"--over inputs: subsets are of 2 to {MOST_INPUTS} inputs, found {len(inputs)}"
-                             f" ({', '.join(inputs)}); name them with --inputs")
-        return [Variant("+".join(subset), subset, dict(settings)) for size in range(len(inputs), 0, -1)
-                for subset in combinations(inputs, size)]
+    fields = [text.partition("=")[0].strip() for text in over]
+    if not fields or len(set(fields)) != len(fields):
+        raise UsageError(f"--over {' --over '.join(over)}: expected inputs, or a setting and its values, each once")
+    found = [Variant("", tuple(inputs), dict(settings))]
+    for text in over:
+        choices = _subsets(inputs) if text == "inputs" else _values(text, inputs, settings)
+        found = [Variant(",".join(filter(None, (variant.name, choice.name))),
+                         choice.inputs if text == "inputs" else variant.inputs,
+                         {**variant.settings, **choice.settings}) for variant in found for choice in choices]
+    return found
+
+
+def _subsets(inputs: Sequence[str]) -> list[Variant]:
+    """One for every subset, the largest first."""
+    if not 2 <= len(inputs) <= MOST_INPUTS:
+        raise UsageError(f"--over inputs: subsets are of 2 to {MOST_INPUTS} inputs, found {len(inputs)}"
+                         f" ({', '.join(inputs)}); name them with --inputs")
+    return [Variant("+".join(subset), subset, {}) for size in range(len(inputs), 0, -1)
+            for subset in combinations(inputs, size)]
+
+
+def _values(over: str, inputs: Sequence[str], settings: Mapping[str, str]) -> list[Variant]:
+    """One for every value of a setting, in the order given."""
     field, equals, text = over.partition("=")
     values = [value.strip() for value in text.split(";" if ";" in text else ",")]
     if not equals or not field.strip() or "" in values or len(set(values)) != len(values) or len(values) < 2:
@@ -88,11 +108,11 @@ def variants_of(over: str, inputs: Sequence[str], settings: Mapping[str, str]) -
         raise UsageError(f"--over {over}: {wrong[0]!r} would not do as the name of a folder")
     if field in settings:
         raise UsageError(f"--over {over}: {field} is also set to {settings[field]}; leave one of them out")
-    return [Variant(f"{field}={value}", tuple(inputs), {**settings, field: value}) for value in values]
+    return [Variant(f"{field}={value}", tuple(inputs), {field: value}) for value in values]
 
 
-def ablate(features: Path | Sequence[Path], out: Path, *, model: str = "intermediate", over: str = "inputs",
-           inputs: Sequence[str] | None = None, tasks: Sequence[str] | None = None,
+def ablate(features: Path | Sequence[Path], out: Path, *, model: str = "intermediate",
+           over: Sequence[str] = ("inputs",), inputs: Sequence[str] | None = None, tasks: Sequence[str] | None = None,
            settings: Mapping[str, str] | None = None, config: TrainConfig = TrainConfig(), drop: bool = False,
            watch: Watch = lambda name, number, total: nullcontext(Quiet())) -> dict[str, Any]:
     """Train all variants and compare them.
@@ -118,11 +138,15 @@ def ablate(features: Path | Sequence[Path], out: Path, *, model: str = "intermed
     stores = open_stores(features)
     chosen = choose_inputs(stores, inputs, model_class(model).preferred_inputs)
     variants = variants_of(over, chosen, settings or {})
-    for variant in variants:
-        settings_for(model, variant.settings, config)
+    levels = [settings_for(model, variant.settings, config)[1].level for variant in variants]
     if drop and len(chosen) < 2:
         raise UsageError(f"--drop takes each input away in turn and leaves the others; {chosen[0]} is the only one")
-    wishes = {"over": over, "model": model, "inputs": list(chosen), "tasks": tasks and list(tasks),
+    if drop and levels[0] == "frame":
+        raise UsageError(f"--drop: the first variant, {variants[0].name}, answers for rows (level=frame), which a clip"
+                         " without an input has not; leave --drop out, or name level=utterance first")
+    variants = [_with_clock(variant, config, chosen, stores, tasks) if level == "frame" else variant
+                for variant, level in zip(variants, levels, strict=True)]
+    wishes = {"over": list(over), "model": model, "inputs": list(chosen), "tasks": tasks and list(tasks),
               "settings": dict(settings or {}), "training": to_json(config)}
     settle_wishes(out, stores, wishes, what="an ablation")
     for number, variant in enumerate(variants, 1):
@@ -148,12 +172,20 @@ def ablate(features: Path | Sequence[Path], out: Path, *, model: str = "intermed
     return table
 
 
+def _with_clock(variant: Variant, config: TrainConfig, chosen: Sequence[str], stores: JoinedStores,
+                tasks: Sequence[str] | None) -> Variant:
+    """The variant, answering for the rows that the reference answers for, whether or not it learns from them."""
+    asked = [stores.tasks[name] for name in tasks or stores.tasks if name in stores.tasks]
+    clock = settle_level("frame", config.clock, model_level="clip", tasks=asked, stores=stores, inputs=chosen)[1]
+    return replace(variant, settings={"clock": clock, **variant.settings})
+
+
 def folder_of(out: Path, variant: Variant) -> Path:
     """Where the run of a variant lies."""
     return out / "runs" / variant.name
 
 
-def compare(out: Path, over: str, variants: Sequence[Variant],
+def compare(out: Path, over: Sequence[str], variants: Sequence[Variant],
             lacking: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Lay finished variants side by side.
 
@@ -164,9 +196,11 @@ def compare(out: Path, over: str, variants: Sequence[Variant],
         lacking: scores by task of the reference without an input, by its name.
 
     Returns:
-        ``{"over", "split", "task", "metric", "reference", "rows": [{"variant", "inputs", "trained", "run", "scores",
-        "difference"}], "notes"}``; scores and differences are ``{task: {metric: {"mean", "sd", "seeds"}}}``, the
-        reference's difference is empty. ``task`` and ``metric`` are those that chose the epochs.
+        ``{"over", "split", "task", "metric", "reference", "rows": [{"variant", "answers", "inputs", "trained", "run",
+        "scores", "difference"}], "notes"}``; scores and differences are ``{task: {metric: {"mean", "sd", "seeds"}}}``.
+        ``answers`` says what is scored, ``"utterances"`` or ``"rows"``; a variant that was asked about rows has a row
+        here for these, and one for each way to make of them an answer for the clip. A difference is to the first row of
+        the same ``answers``, whose own is empty. ``task`` and ``metric`` are those that chose the epochs.
     """
     reference = folder_of(out, variants[0])
     plan, split = read_json(reference / "config.json"), scored_split(reference)
@@ -175,32 +209,51 @@ def compare(out: Path, over: str, variants: Sequence[Variant],
         run = folder_of(out, variant)
         metrics = read_json(run / "metrics.json")
         notes += [note for note in metrics["notes"] if note not in notes]
-        rows.append({"variant": variant.name, "inputs": list(variant.inputs), "trained": True,
-                     "run": str(run.relative_to(out)), "scores": metrics[split]})
+        rows += [{"variant": name, "answers": answers, "inputs": list(variant.inputs), "trained": True,
+                  "run": str(run.relative_to(out)), "scores": scores}
+                 for name, answers, scores in _answers(variant.name, metrics, split)]
     for name, scores in lacking.items():
-        rows.append({"variant": f"reference without {name}", "trained": False, "run": rows[0]["run"], "scores": scores,
+        rows.append({"variant": f"reference without {name}", "answers": rows[0]["answers"], "trained": False,
+                     "run": rows[0]["run"], "scores": scores,
                      "inputs": [feature for feature in variants[0].inputs if feature != name]})
+    first: dict[str, dict[str, Any]] = {}
     for row in rows:
-        row["difference"] = {} if row is rows[0] else {
-            task: {metric: _paired(values, rows[0]["scores"][task][metric]) for metric, values in scores.items()
-                   if metric in rows[0]["scores"].get(task, {})} for task, scores in row["scores"].items()}
-    return {"over": over, "split": split, "task": plan["tasks"][0], "metric": plan["select_by"],
+        row["difference"] = _apart(row["scores"], first[row["answers"]]["scores"]) if row["answers"] in first else {}
+        first.setdefault(row["answers"], row)
+    return {"over": list(over), "split": split, "task": plan["tasks"][0], "metric": plan["select_by"],
             "seeds": plan["seeds"], "protocol": plan.get("folds", {}).get("protocol", ""),
             "reference": variants[0].name, "rows": rows, "notes": notes}
 
 
+def _answers(name: str, metrics: Mapping[str, Any], split: str) -> list[tuple[str, str, Any]]:
+    """What a variant is scored by: name in the table, what is answered for, and scores by task."""
+    if metrics.get("level") != "frame":
+        return [(name, "utterances", metrics[split])]
+    whole = metrics.get("utterances", {})
+    return [(name, "rows", metrics[split])] + [
+        (f"{name}, clips by {way.replace('_', ' ')}", "utterances", whole[way][split])
+        for way in ("majority", "mean_probability") if split in whole.get(way, {})]
+
+
 def as_frame(table: Mapping[str, Any]) -> pd.DataFrame:
-    """One row for each variant, task and metric: mean, sd, difference to the reference and its sd; fractions."""
+    """One line for each row, task and metric: mean, sd, difference to the first of its kind and its sd; fractions."""
     rows = []
     for row in table["rows"]:
         for task, scores in row["scores"].items():
             for metric, values in scores.items():
                 apart = row["difference"].get(task, {}).get(metric, {})
-                rows.append({"variant": row["variant"], "trained": row["trained"], "task": task, "metric": metric,
-                             "mean": values["mean"], "sd": values["sd"], "difference": apart.get("mean"),
-                             "difference_sd": apart.get("sd"), "num_seeds": len(values["seeds"])})
+                rows.append({"variant": row["variant"], "answers": row["answers"], "trained": row["trained"],
+                             "task": task, "metric": metric, "mean": values["mean"], "sd": values["sd"],
+                             "difference": apart.get("mean"), "difference_sd": apart.get("sd"),
+                             "num_seeds": len(values["seeds"])})
     found: pd.DataFrame = pd.DataFrame(rows)
     return found
+
+
+def _apart(scores: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
+    """Differences by task and metric, of what both have."""
+    return {task: {metric: _paired(values, reference[task][metric]) for metric, values in part.items()
+                   if metric in reference.get(task, {})} for task, part in scores.items()}
 
 
 def _paired(values: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:

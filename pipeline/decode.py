@@ -164,8 +164,9 @@ def read_media(clip: Clip, frames: tuple[FrameRequest, ...], *, waveform: bool, 
     hurt = damages(found, clip, decoded)
     usable = any(len(rows) for rows in decoded.frames) or len(decoded.sound) > 0
     if hurt and (on_damage != "partial" or not usable):
-        raise clip_error(f"{quoted(clip.source)} is damaged: {'; '.join(hurt)}; expected a whole file: fetch it again,"
-                         " or keep what can be read with --on-damage partial")
+        advice = "" if on_damage == "partial" else ", or keep what can be read with --on-damage partial"
+        raise clip_error(f"{quoted(clip.source)} is damaged: {'; '.join(hurt)}; expected a whole file: fetch it"
+                         f" again{advice}")
     pictures = {want.request: Frames(rows, want.indices[:len(rows)], rate_hz=want.request.rate_hz,
                                      num_frames=want.num_frames if len(rows) else 0, source_size=part[2:])
                 for want, rows in zip(wanted, decoded.frames)}

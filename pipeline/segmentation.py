@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from scipy.ndimage import binary_dilation
@@ -46,6 +47,8 @@ class SegmentConfig:
                                        " where their number is found")
     max_speakers: int = setting(8, "where their number is found")
     most_windows: int = setting(1500, "that are compared each with each, so that hours fit in memory")
+    on_damage: Literal["skip", "partial"] = setting("skip", "damaged recordings: leave them out, or use the part"
+                                                    " that decodes")
 
     def __post_init__(self) -> None:
         if not 0 < self.least_activity < 1 or not 0 < self.neighbours <= 1:
@@ -76,31 +79,38 @@ def segment(source: Path, *, speakers: int | None = None, config: SegmentConfig 
 
     Raises:
         UsageError: a number of speakers below 1 or above :data:`MOST_SPEAKERS`.
-        ClipError: the file is missing, damaged, no media, or too long.
+        ClipError: the file is missing, no media, or too long; or damaged, unless ``config`` asks for a part.
     """
-    return segment_wave(read_sound(source), recording_name(source.stem if name is None else name), speakers=speakers,
-                        config=config, rows=rows)
+    sound, notes = read_sound(source, config.on_damage)
+    return segment_wave(sound, recording_name(source.stem if name is None else name), speakers=speakers, config=config,
+                        rows=rows, notes=notes)
 
 
-def read_sound(source: Path) -> np.ndarray:
-    """The sound of a file, float32 mono (S,) at 16 kHz; no samples where a video has none.
+def read_sound(source: Path, on_damage: Literal["skip", "partial"] = "skip") -> tuple[np.ndarray, tuple[str, ...]]:
+    """The sound of a file, float32 mono (S,) at 16 kHz, no samples where a video has none; and what was odd about it.
+
+    Args:
+        source: any file with sound.
+        on_damage: ``"partial"`` gives what decodes of a damaged one, and says so.
 
     Raises:
-        ClipError: the file is missing, damaged, no media, or too long.
+        ClipError: the file is missing, no media, or too long; or damaged, unless a part is asked for.
     """
-    waveform = read_media(Clip("all/" + recording_name(source.stem), source), (), waveform=True).waveform
-    assert waveform is not None
-    return waveform
+    media = read_media(Clip("all/" + recording_name(source.stem), source), (), waveform=True, on_damage=on_damage)
+    assert media.waveform is not None
+    return media.waveform, media.notes
 
 
 def segment_wave(waveform: np.ndarray, recording: str, *, speakers: int | None = None,
-                 config: SegmentConfig = SegmentConfig(), rows: FeatureSequence | None = None) -> Turns:
+                 config: SegmentConfig = SegmentConfig(), rows: FeatureSequence | None = None,
+                 notes: tuple[str, ...] = ()) -> Turns:
     """Cut a waveform into turns; see :func:`segment`.
 
     Args:
         waveform: float32 mono (S,) in [-1, 1] at 16 kHz.
         recording: its name.
         speakers, config, rows: as for :func:`segment`.
+        notes: what is known of it already; the turns carry it on.
 
     Raises:
         UsageError: a number of speakers below 1 or above :data:`MOST_SPEAKERS`.
@@ -110,7 +120,7 @@ def segment_wave(waveform: np.ndarray, recording: str, *, speakers: int | None =
     seconds = len(waveform) / SAMPLE_RATE_HZ
     speech = find_speech(waveform, config)
     if not speech.any():
-        return Turns(recording, (), seconds, ("nobody speaks" if len(waveform) else "there is no sound",))
+        return Turns(recording, (), seconds, (*notes, "nobody speaks" if len(waveform) else "there is no sound"))
     labels = _speakers_of_steps(waveform, speech, speakers, config, rows)
     spans = sorted((start, stop, label) for label in np.unique(labels[speech]).tolist()
                    for start, stop in runs(labels == label).tolist()
@@ -119,8 +129,8 @@ def segment_wave(waveform: np.ndarray, recording: str, *, speakers: int | None =
     kept = tuple(Turn(start * HOP_SECONDS, min(stop * HOP_SECONDS, seconds), names[label])
                  for start, stop, label in spans if start * HOP_SECONDS < seconds)
     found = len(names)
-    notes = (f"found only {found} of the {speakers} speakers; there is too little speech of the others",) \
-        if speakers is not None and found < speakers else ()
+    if speakers is not None and found < speakers:
+        notes = *notes, f"found only {found} of the {speakers} speakers; there is too little speech of the others"
     return Turns(recording, kept, seconds, notes)
 
 

@@ -52,13 +52,13 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 
 
 def test_all_subsets_of_the_inputs_are_compared_with_all_of_them() -> None:
-    found = variants_of("inputs", tuple("abc"), {"lr": "1"})
+    found = variants_of(["inputs"], tuple("abc"), {"lr": "1"})
     assert [variant.name for variant in found] == ["a+b+c", "a+b", "a+c", "b+c", "a", "b", "c"]
     assert found[1].inputs == ("a", "b") and found[1].settings == {"lr": "1"}
 
 
 def test_values_of_a_setting_are_compared_with_the_first() -> None:
-    found = variants_of("pools=mean;mean,std", ["a"], {"lr": "1"})
+    found = variants_of(["pools=mean;mean,std"], ["a"], {"lr": "1"})
     assert [variant.settings for variant in found] == [{"lr": "1", "pools": "mean"}, {"lr": "1", "pools": "mean,std"}]
     assert [variant.name for variant in found] == ["pools=mean", "pools=mean,std"]
 
@@ -73,7 +73,22 @@ def test_values_of_a_setting_are_compared_with_the_first() -> None:
     ("set=1,2", ["a"], "set is also set to 3; leave one of them out")])
 def test_what_cannot_be_compared_is_refused(over: str, inputs: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        variants_of(over, inputs, {"set": "3"})
+        variants_of([over], inputs, {"set": "3"})
+
+
+@pytest.mark.parametrize("over", [["inputs", "inputs"], ["lr=1,2", "lr=3,4"], []])
+def test_a_thing_differs_once_and_something_does(over: list[str]) -> None:
+    with pytest.raises(UsageError, match="expected inputs, or a setting and its values, each once"):
+        variants_of(over, ["a", "b"], {})
+
+
+def test_every_combination_of_inputs_and_values_is_a_variant() -> None:
+    found = variants_of(["inputs", "level=utterance,frame"], ["a", "b"], {"lr": "1"})
+    assert [variant.name for variant in found] == [
+        f"{inputs},level={level}" for inputs in ("a+b", "a", "b") for level in ("utterance", "frame")]
+    assert found[3].inputs == ("a",) and found[3].settings == {"lr": "1", "level": "frame"}
+    other_way = variants_of(["level=utterance,frame", "inputs"], ["a", "b"], {})
+    assert other_way[2].name == "level=utterance,b" and other_way[2].inputs == ("b",)
 
 
 def test_every_figure_is_that_of_a_run_and_differences_are_paired_by_seed(store: Path, tmp_path: Path) -> None:
@@ -102,6 +117,33 @@ def test_every_figure_is_that_of_a_run_and_differences_are_paired_by_seed(store:
         assert picture.format == "PNG" and picture.size[0] > 500
 
 
+def test_both_levels_stand_in_one_table_and_answer_for_the_same_rows(store: Path, tmp_path: Path,
+                                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["ablate", "--features", str(store), "--inputs", ",".join(PAIR), "--over", "inputs", "--over",
+                 "level=utterance,frame", "--tasks", "emotion", "--set", "epochs=1", "--set", "baselines=false",
+                 "--seeds", "2", "--device", "cpu", "--out", str(out)]) == 0
+    table = json.loads((out / "ablation.json").read_text())
+    assert [(row["variant"], row["answers"]) for row in table["rows"][:5]] == [
+        ("audio_logmel+text_bert,level=utterance", "utterances"), ("audio_logmel+text_bert,level=frame", "rows"),
+        ("audio_logmel+text_bert,level=frame, clips by majority", "utterances"),
+        ("audio_logmel+text_bert,level=frame, clips by mean probability", "utterances"),
+        ("audio_logmel,level=utterance", "utterances")]
+    assert [row["variant"] for row in table["rows"] if not row["difference"]] == [
+        f"audio_logmel+text_bert,level={level}" for level in ("utterance", "frame")], "first of their kinds"
+    text_by_row = next(row for row in table["rows"] if row["variant"] == "text_bert,level=frame")
+    metrics, all_metrics = (json.loads((out / row["run"] / "metrics.json").read_text())
+                            for row in (text_by_row, table["rows"][1]))
+    assert text_by_row["scores"] == metrics["test"]
+    assert metrics["num_clips"]["test"]["scored"] == all_metrics["num_clips"]["test"]["scored"], "the same rows"
+    apart = text_by_row["difference"]["emotion"]["uar"]["seeds"]
+    assert apart == pytest.approx([mine - other for mine, other in zip(
+        metrics["test"]["emotion"]["uar"]["seeds"], all_metrics["test"]["emotion"]["uar"]["seeds"], strict=True)])
+    assert json.loads((out / text_by_row["run"] / "config.json").read_text())["training"]["clock"] == "audio_logmel"
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "note differences are to the first that is scored by the same, utterances or rows" in shown
+
+
 def test_what_is_finished_is_not_trained_again_and_what_was_stopped_goes_on(store: Path, tmp_path: Path) -> None:
     whole = ablate(store, tmp_path / "whole", inputs=PAIR, config=CONFIG)
     stopped = Seen(most=3)
@@ -118,9 +160,9 @@ def test_what_is_finished_is_not_trained_again_and_what_was_stopped_goes_on(stor
 
 
 def test_another_ablation_or_other_files_are_not_written_over(store: Path, tmp_path: Path) -> None:
-    wishes: dict[str, Any] = {"inputs": PAIR, "tasks": ["emotion"], "config": CONFIG, "over": "lr=0.001,0.01"}
+    wishes: dict[str, Any] = {"inputs": PAIR, "tasks": ["emotion"], "config": CONFIG, "over": ["lr=0.001,0.01"]}
     ablate(store, tmp_path / "out", **wishes)
-    for changed, name in (({"over": "lr=0.001,0.02"}, "over"), ({"tasks": ["arousal"]}, "tasks"),
+    for changed, name in (({"over": ["lr=0.001,0.02"]}, "over"), ({"tasks": ["arousal"]}, "tasks"),
                           ({"settings": {"hidden": "8"}}, "settings"), ({"inputs": PAIR[:1]}, "fingerprints, inputs")):
         with pytest.raises(TrainingError, match=rf"out holds an ablation with other wishes \({name} differ\)"):
             ablate(store, tmp_path / "out", **{**wishes, **changed})
@@ -131,8 +173,10 @@ def test_another_ablation_or_other_files_are_not_written_over(store: Path, tmp_p
 
 
 @pytest.mark.parametrize(("wishes", "message"), [
-    ({"over": "metric_loss=none,tripplet"}, "expected one of none, triplet"), ({"over": "hiden=1,2"}, "hiden"),
-    ({"inputs": PAIR[:1], "drop": True, "over": "lr=0.1,0.2"}, "--drop takes each input away in turn .* audio_logmel"),
+    ({"over": ["metric_loss=none,tripplet"]}, "expected one of none, triplet"), ({"over": ["hiden=1,2"]}, "hiden"),
+    ({"inputs": PAIR[:1], "drop": True, "over": ["lr=0.1,0.2"]},
+     "--drop takes each input away in turn .* audio_logmel"),
+    ({"drop": True, "over": ["level=frame,utterance"]}, "level=frame, answers for rows .* name level=utterance first"),
     ({"model": "erly"}, "erly")])
 def test_wishes_that_cannot_be_are_refused_before_anything_is_written(store: Path, tmp_path: Path,
                                                                       wishes: dict[str, Any], message: str) -> None:

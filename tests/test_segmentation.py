@@ -51,6 +51,22 @@ def test_the_same_recording_gives_the_same_turns() -> None:
     assert segment_wave(sound, "talk", speakers=2) == segment_wave(sound.copy(), "talk", speakers=2)
 
 
+def test_damaged_recordings_are_left_out_or_read_as_far_as_they_go(tmp_path: Path,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    whole = save(tmp_path / "whole.wav", dialogue(TWO)[0])
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(whole.read_bytes()[:whole.stat().st_size // 2])
+    with pytest.raises(ClipError, match="cut.wav is damaged: .*--on-damage partial"):
+        segment(cut)
+    assert main(["segment", str(cut), "--speakers", "2"]) == 1
+    assert "--on-damage partial" in " ".join(capsys.readouterr().err.split())
+    assert main(["segment", str(cut), "--speakers", "2", "--on-damage", "partial", "--format", "json"]) == 0
+    found = segment(cut, speakers=2, config=SegmentConfig(on_damage="partial"))
+    assert len(found.turns) >= 2 and found.notes
+    assert found.duration_seconds == pytest.approx((segment(whole, speakers=2).duration_seconds or 0) / 2, abs=0.01)
+    assert found.notes[0][:12] in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("sound, note", [
     (np.zeros(0, np.float32), "there is no sound"), (np.zeros(1, np.float32), "nobody speaks"),
     (np.zeros(48_000, np.float32), "nobody speaks"),

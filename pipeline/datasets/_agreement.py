@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.datasets._emo_evaluation import Turn, Vote
+import numpy as np
+
+from pipeline.clip import Task
+from pipeline.datasets._emo_evaluation import DIMENSIONS, HIGHEST, LOWEST, Turn, Vote
+from pipeline.metrics import score
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,63 @@ def human_agreement(turns: Iterable[Turn], classes: Mapping[str, str]) -> Agreem
     number = sum(asked.values())
     return Agreement(number, sum(right.values()) / number if number else float("nan"),
                      {name: right[name] / asked[name] for name in dict.fromkeys(classes.values()) if asked[name]})
+
+
+@dataclass(frozen=True)
+class RatingAgreement:
+    """How one annotator's ratings fit the mean of the others', who have not seen them.
+
+    Args:
+        num_ratings: that could be compared.
+        ccc: concordance correlation coefficient; NaN without ratings.
+    """
+
+    num_ratings: int
+    ccc: float
+
+
+def rating_agreement(turns: Iterable[Turn], dimension: str) -> RatingAgreement:
+    """Compare each annotator's rating with the mean of the others', turn by turn.
+
+    The actors' ratings of themselves are left out. One other is enough, as two people rate most utterances.
+
+    Args:
+        turns: with their ratings.
+        dimension: one of ``DIMENSIONS``.
+    """
+    place, own, others = DIMENSIONS.index(dimension), [], []
+    for turn in turns:
+        values = [rating.values[place] for rating in turn.rated
+                  if not rating.is_own and not math.isnan(rating.values[place])]
+        if len(values) >= 2:
+            own += values
+            others += [(sum(values) - value) / (len(values) - 1) for value in values]
+    if not own:
+        return RatingAgreement(0, math.nan)
+    task = Task(dimension, value_range=(LOWEST, HIGHEST))
+    return RatingAgreement(len(own), score(task, np.array(others), np.array(own))["ccc"])
+
+
+def agreement_notes(turns: Sequence[Turn], classes: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What a user should know of how far people agree: a line for each task of classes and for each dimension.
+
+    Args:
+        turns: with their votes and ratings.
+        classes: by task the class of each emotion.
+    """
+    notes = []
+    for task, names in classes.items():
+        people = human_agreement(turns, names)
+        if people.num_votes:
+            notes.append(f"{task}: one annotator names what the majority of the others named in"
+                         f" {100 * people.accuracy:.1f} % of {people.num_votes:,} votes, unweighted average recall"
+                         f" {100 * people.unweighted_average_recall:.1f} %")
+    for dimension in DIMENSIONS:
+        rated = rating_agreement(turns, dimension)
+        if rated.num_ratings:
+            notes.append(f"{dimension}: one annotator's ratings against the mean of the others' have a concordance"
+                         f" (CCC) of {rated.ccc:.2f} over {rated.num_ratings:,} ratings")
+    return notes
 
 
 def vote_shares(turn: Turn, emotions: Sequence[str]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -42,6 +42,8 @@ _RECORDING = re.compile(r"Ses\d\d[FM]_(?:impro|script)\d{2}\w*", re.ASCII)
 _NUMBER = r"\s*(\d+(?:\.\d+)?)\s*"
 _TIMES = re.compile(rf"\[{_NUMBER}-{_NUMBER}\]", re.ASCII)
 _VOTE = re.compile(r"C-([EFM])(\w*)\s*:(.*)", re.ASCII)
+_RATING = re.compile(r"A-([EFM])(\w*)\s*:([^(]*).*", re.ASCII)
+_DIMENSION = re.compile(r"\s*(val|act|dom)\s*(\d+(?:\.\d+)?)\s*", re.ASCII)
 _SPOKEN = re.compile(rf"(Ses\S+)\s*\[{_NUMBER}-{_NUMBER}\]\s*:(.*)", re.ASCII)
 
 
@@ -84,6 +86,24 @@ class Vote:
 
 
 @dataclass(frozen=True)
+class Rating:
+    """How one annotator rated a turn.
+
+    Args:
+        annotator: as of a :class:`Vote`.
+        values: valence, arousal and dominance; NaN where one is missing or no number.
+    """
+
+    annotator: str
+    values: tuple[float, float, float]
+
+    @property
+    def is_own(self) -> bool:
+        """Is it of one of the two actors?"""
+        return not self.annotator.startswith("E")
+
+
+@dataclass(frozen=True)
 class Turn:
     """One block of a file.
 
@@ -95,6 +115,7 @@ class Turn:
         ratings: mean valence, arousal (the release says activation) and dominance; NaN where one is missing.
         votes: of the annotators, in the file's order.
         line: where its block begins, from 1.
+        rated: how annotators rated it, in the file's order.
     """
 
     stem: str
@@ -105,6 +126,7 @@ class Turn:
     ratings: tuple[float, float, float]
     votes: tuple[Vote, ...]
     line: int
+    rated: tuple[Rating, ...] = ()
 
 
 def parse_turn_name(stem: str) -> TurnName:
@@ -140,11 +162,12 @@ def read_evaluation(path: Path) -> list[Turn]:
     turns: dict[str, Turn] = {}
     head: Turn | None = None
     votes: list[Vote] = []
+    rated: list[Rating] = []
     for number, line in enumerate(read_lines(path), 1):
         try:
             if line.startswith("["):
-                _close(turns, head, votes)
-                head, votes = _read_head(line, path.stem, number), []
+                _close(turns, head, votes, rated)
+                head, votes, rated = _read_head(line, path.stem, number), [], []
                 if head.stem in turns:
                     raise ValueError(f"{head.stem} is there already, in line {turns[head.stem].line}; expected each"
                                      " turn once")
@@ -152,12 +175,14 @@ def read_evaluation(path: Path) -> list[Turn]:
                 if head is None:
                     raise ValueError("a vote before the first turn; expected the turn's line above it")
                 votes.append(_read_vote(line))
-            elif line.strip() and not line.startswith(("A-", "%")):
+            elif line.startswith("A-"):
+                rated += _read_rating(line)
+            elif line.strip() and not line.startswith("%"):
                 raise ValueError(f"{shown(line)}; expected a turn ([start - end], name, emotion, ratings), a vote (C-…)"
                                  " or ratings (A-…), parted by tabs")
         except ValueError as error:
             raise DatasetError(f"{path}, line {number}: {error}") from error
-    _close(turns, head, votes)
+    _close(turns, head, votes, rated)
     return list(turns.values())
 
 
@@ -196,10 +221,9 @@ def read_lines(path: Path) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def _close(turns: dict[str, Turn], head: Turn | None, votes: list[Vote]) -> None:
+def _close(turns: dict[str, Turn], head: Turn | None, votes: list[Vote], rated: list[Rating]) -> None:
     if head is not None:
-        turns[head.stem] = Turn(head.stem, head.name, head.start_seconds, head.stop_seconds, head.emotion, head.ratings,
-                                tuple(votes), head.line)
+        turns[head.stem] = replace(head, votes=tuple(votes), rated=tuple(rated))
 
 
 def _read_head(line: str, recording: str, number: int) -> Turn:
@@ -242,3 +266,14 @@ def _read_vote(line: str) -> Vote:
     if unknown:
         raise ValueError(f"a vote for {shown(unknown[0])}; expected one of {', '.join(sorted(VOTES))}")
     return Vote(match[1] + match[2], tuple(dict.fromkeys(VOTES[part.lower()] for part in named if part)))
+
+
+def _read_rating(line: str) -> list[Rating]:
+    """What an annotator rated; none where the line has no annotator, as nothing but agreement hangs on it."""
+    match = _RATING.fullmatch(line.rstrip())
+    if match is None:
+        return []
+    said = [_DIMENSION.fullmatch(part) for part in match[3].split(";")]
+    numbers = {part[1]: float(part[2]) for part in said if part is not None}
+    valence, arousal, dominance = (numbers.get(name, math.nan) for name in ("val", "act", "dom"))
+    return [Rating(match[1] + match[2], (valence, arousal, dominance))]

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 from pipeline.clip import Clip, Corpus, Fold, Label, Protocol, Task
 from pipeline.config import setting
 from pipeline.datasets import Dataset, PublishedSplit, RecordedSpan
-from pipeline.datasets._agreement import human_agreement, names_happiness, vote_shares
+from pipeline.datasets._agreement import agreement_notes, names_happiness, vote_shares
 from pipeline.datasets._emo_evaluation import (DIMENSIONS, EMOTIONS, HIGHEST, LOWEST, Turn, is_recording,
                                                read_evaluation, read_words)
 from pipeline.datasets._media import counted, listed
@@ -257,12 +257,7 @@ class Iemocap(Dataset):
             self.notes.append(f"ratings: {outside:,} utterances have one outside 1 to 5, set to the nearest end;"
                               f" {unrated:,} lack one")
         self._note_words(turns)
-        for task in _TASKS[self.config.emotions]:
-            people = human_agreement(turns, CLASSES[task])
-            if people.num_votes:
-                self.notes.append(f"{task}: one annotator names what the majority of the others named in"
-                                  f" {100 * people.accuracy:.1f} % of {people.num_votes:,} votes, unweighted average"
-                                  f" recall {100 * people.unweighted_average_recall:.1f} %")
+        self.notes += agreement_notes(turns, {task: CLASSES[task] for task in _TASKS[self.config.emotions]})
 
     def _note_words(self, turns: Sequence[Turn]) -> None:
         """Utterances without words, and how far scripts leak from session to session."""

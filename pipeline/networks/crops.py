@@ -123,7 +123,7 @@ class FaceSnippetExtractor(Extractor):
             self.gallery.check(fingerprints["face_identity"], "this extraction")
 
     def second_look(self, media: Media) -> tuple[FrameRequest, ...]:
-        larger = self._larger(media, self._followed(media))
+        larger = self._larger(media, self.followed(media))
         return () if larger is None else (larger,)
 
     def extract(self, media: Sequence[Media]) -> list[FeatureSequence]:
@@ -132,7 +132,7 @@ class FaceSnippetExtractor(Extractor):
     def _extract_one(self, clip: Media) -> FeatureSequence:
         found = self.snippets(clip)
         if not len(found):
-            return FeatureSequence.empty(self.row_shape)
+            return FeatureSequence.empty(self.row_shape, self.dtype)
         return FeatureSequence(self.describe(found), found.times)
 
     @abstractmethod
@@ -145,7 +145,7 @@ class FaceSnippetExtractor(Extractor):
         Raises:
             ClipError: features that the choice is made from do not fit the faces.
         """
-        followed = self._followed(clip)
+        followed = self.followed(clip)
         crops = self._cut(clip, followed)
         sharp = self.config.gates.sharp(crops)
         rows, spans = [], []
@@ -159,13 +159,13 @@ class FaceSnippetExtractor(Extractor):
         return FaceSnippets(followed.faces.rows[followed.used], crops,
                             np.array(rows, np.int64).reshape(-1, self.layout.size), clip.cut(times))
 
-    def _followed(self, clip: Media) -> _Followed:
+    def followed(self, clip: Media) -> Followed:
         """Whom the policy follows in which span, without what cannot be good enough."""
         frames, faces = clip.frames[self.request], self._candidates(clip)
         good = self.config.gates.passes(faces.rows)
         spans = [((start, stop), rows[good[rows]]) for start, stop in self.layout.spans(frames.num_frames).tolist()
                  for rows in choose(self.config.face, faces, start, stop)]
-        return _Followed(faces, tuple((span, rows) for span, rows in spans if len(rows)))
+        return Followed(faces, tuple((span, rows) for span, rows in spans if len(rows)))
 
     def _candidates(self, clip: Media) -> Candidates:
         """The clip's faces with what the policy asks of them."""
@@ -181,7 +181,7 @@ class FaceSnippetExtractor(Extractor):
         return Candidates(np.round(faces.times[:, 0] * RATE_HZ).astype(np.int64), faces.values,
                           clip.frames[self.request].source_size, speaking, likeness, least)
 
-    def _larger(self, clip: Media, followed: _Followed) -> FrameRequest | None:
+    def _larger(self, clip: Media, followed: Followed) -> FrameRequest | None:
         """The request for as many lines as keep the smallest crop from being enlarged, or all that there are."""
         height, _ = clip.frames[self.request].source_size
         lines = min(self.config.lines, height)
@@ -193,7 +193,7 @@ class FaceSnippetExtractor(Extractor):
         wanted = min(height, int(np.ceil(height * self.side / max(smallest, 1.0))))
         return FrameRequest(RATE_HZ, lines=wanted, snippets=self.layout)
 
-    def _cut(self, clip: Media, followed: _Followed) -> np.ndarray:
+    def _cut(self, clip: Media, followed: Followed) -> np.ndarray:
         """Crops of the faces in the used rows, each cut once, uint8 (len(used), side, side, 3)."""
         frames, used = clip.frames[self._larger(clip, followed) or self.request], followed.used
         crops = np.empty((len(used), self.side, self.side, 3), np.uint8)
@@ -225,7 +225,7 @@ class FaceSnippets:
 
 
 @dataclass(frozen=True)
-class _Followed:
+class Followed:
     """The faces of a clip, and for each span and each track that is followed in it the places of its rows."""
 
     faces: Candidates

@@ -77,12 +77,12 @@ def segment_all(recordings: Mapping[str, Path], *, speakers: int | None = None,
         if progress is not None:
             progress(number, len(recordings))
         try:
-            waveform = read_sound(path)
+            waveform, notes = read_sound(path, config.on_damage)
         except ClipError as error:
             failures[name] = str(error)
             continue
         rows = None if rows_from is None else stored_rows(*rows_from, path)
-        turns = segment_wave(waveform, name, speakers=speakers, config=config, rows=rows)
+        turns = segment_wave(waveform, name, speakers=speakers, config=config, rows=rows, notes=notes)
         found.append(turns)
         if pictures is not None:
             file = pictures if pictures.suffix.lower() == ".png" else pictures / f"{name.replace('/', '_')}.png"

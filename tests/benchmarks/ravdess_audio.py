@@ -1,6 +1,6 @@
 """How well do handcrafted features tell emotions of actors never heard? Prints a Markdown table.
 
-    python -m tests.benchmarks.ravdess_audio FOLDER [--actors 16] [--opensmile]
+    python -m tests.benchmarks.ravdess_audio FOLDER [--actors 16] [--opensmile] [--only openSMILE]
 
 FOLDER holds RAVDESS speech, sound alone (03-01-….wav or .flac, in any subfolders). Actors are tested four by four, each
 once, by machines trained on the other actors; C is chosen among those by folds of actors, and so is the scaling learnt.
@@ -80,11 +80,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="RAVDESS speech")
     parser.add_argument("--actors", type=int, default=16, help="actors 1 to this one, a multiple of four, at least 8")
     parser.add_argument("--opensmile", action="store_true", help="eGeMAPS and ComParE of the package beside ours")
+    parser.add_argument("--only", default="", help="sets whose name has this in it")
     options = parser.parse_args()
     media, emotions, actors = read(options.folder, options.actors)
     sets = {f"audio_functionals, {name}": ours(name) for name in ("large", "egemaps_like")}
     if options.opensmile:
         sets |= {f"openSMILE {name}": of_opensmile(name) for name in ("eGeMAPSv02", "ComParE_2016")}
+    sets = {name: describe for name, describe in sets.items() if options.only in name}
     print(f"{len(media)} clips of {len(np.unique(actors))} actors.\n")
     print("| features | columns | SVM | accuracy, % | UAR, % | ms of one core a clip |\n|---|---|---|---|---|---|")
     for name, describe in sets.items():

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipeline.datasets._agreement import human_agreement, most_named, names_happiness, vote_shares
-from pipeline.datasets._emo_evaluation import EMOTIONS, TurnName, Vote, parse_turn_name, read_evaluation, read_words
+from pipeline.datasets._agreement import (agreement_notes, human_agreement, most_named, names_happiness,
+                                          rating_agreement, vote_shares)
+from pipeline.datasets._emo_evaluation import (EMOTIONS, Turn, TurnName, Vote, parse_turn_name, read_evaluation,
+                                               read_words)
 from pipeline.errors import DatasetError
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
@@ -154,3 +157,47 @@ def test_shares_of_votes_are_of_others_than_the_actor_and_add_up_to_one(tmp_path
 def test_happiness_is_named_most_or_not(tmp_path: Path, votes: list[str], expected: bool) -> None:
     assert names_happiness(read_evaluation(turns_of(tmp_path, ("xxx", votes)))[0]) == expected
     assert most_named([]) == ""
+
+
+def rated(folder: Path, *ratings: list[str]) -> list[Turn]:
+    """Turns whose annotators E0, E1, … gave these ratings, each ``val act dom`` as typed."""
+    return read_evaluation(write(folder, "".join(head(number) + "".join(
+        f"A-{who if who in ('F1', 'M1') else f'E{place}'}:\tval {values[0]}; act {values[1]}; dom  {values[2]};\t()\n"
+        for place, (who, values) in enumerate((text.partition(":")[0], text.partition(":")[2].split(","))
+                                              for text in texts))
+        for number, texts in enumerate(ratings))))
+
+
+def test_ratings_are_read_with_what_is_missing(tmp_path: Path) -> None:
+    first, second = rated(tmp_path, ["E:2,4.5,", "F1:1,1,1"], ["E:,x,3"])
+    assert [(rating.annotator, rating.is_own) for rating in first.rated] == [("E0", False), ("F1", True)]
+    assert first.rated[0].values[:2] == (2.0, 4.5) and math.isnan(first.rated[0].values[2])
+    assert second.rated[0].values[2] == 3.0 and all(map(math.isnan, second.rated[0].values[:2]))
+
+
+def test_a_line_of_ratings_that_names_nobody_rates_nothing(tmp_path: Path) -> None:
+    turn, = read_evaluation(write(tmp_path, head(0) + "A-: val 3; act 2; dom 1;\nA-Q1:\nA-E1:\n"))
+    assert [rating.annotator for rating in turn.rated] == ["E1"] and all(map(math.isnan, turn.rated[0].values))
+
+
+def test_agreement_of_ratings_is_of_one_with_the_mean_of_the_others(tmp_path: Path) -> None:
+    turns = rated(tmp_path, ["E:1,2,3", "E:1,2,2", "F1:5,5,5"],     # the actor's own does not count
+                  ["E:3,2,4", "E:3,3,4"], ["E:5,1,"], ["E:5,1,1", "E:5,1,4"])
+    assert rating_agreement(turns, "valence").ccc == pytest.approx(1.0)
+    assert rating_agreement(turns, "valence").num_ratings == 6, "one alone has nobody to agree with"
+    one, other = np.array([3, 2, 4, 4, 1, 4.0]), np.array([2, 3, 4, 4, 4, 1.0])
+    expected = 2 * np.cov(one, other, bias=True)[0, 1] / (one.var() + other.var() + (one.mean() - other.mean()) ** 2)
+    assert rating_agreement(turns, "dominance").ccc == pytest.approx(expected)
+    three = rated(tmp_path, ["E:1,1,1", "E:2,2,2", "E:3,3,3"], ["E:5,5,5", "E:4,4,4", "E:3,3,3"])
+    one, other = np.array([1, 2, 3, 5, 4, 3.0]), np.array([2.5, 2, 1.5, 3.5, 4, 4.5])
+    expected = 2 * np.cov(one, other, bias=True)[0, 1] / (one.var() + other.var() + (one.mean() - other.mean()) ** 2)
+    assert rating_agreement(three, "arousal").ccc == pytest.approx(expected)
+    assert rating_agreement([], "arousal").num_ratings == 0 and math.isnan(rating_agreement([], "arousal").ccc)
+
+
+def test_notes_say_how_far_people_agree_and_nothing_where_nobody_can(tmp_path: Path) -> None:
+    assert agreement_notes(rated(tmp_path, ["E:1,2,3"]), {}) == []
+    notes = agreement_notes(rated(tmp_path, ["E:1,2,", "E:1,2,3"], ["E:3,2,1", "E:3,3,"]), {})
+    assert [note.partition(":")[0] for note in notes] == ["valence", "arousal"]
+    assert notes[0] == ("valence: one annotator's ratings against the mean of the others' have a concordance (CCC) of"
+                        " 1.00 over 4 ratings")

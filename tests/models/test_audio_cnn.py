@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models._sound_augmentation import louder_or_softer, stretched, warped, with_gaps
-from models.audio_cnn import AudioCnn, SpectrogramBranch, changes, halved, trimmed
+from models.audio_cnn import AudioCnn, SpectrogramBranch, changes, halved, side_by_side, speech, trimmed
 from pipeline import training
 from pipeline.config import with_settings
 from pipeline.joined import choose_inputs, open_stores
@@ -19,12 +20,13 @@ from tests.training_stores import make_store
 
 INPUTS = {"audio_logmel": (12,), "audio_functionals": (30,)}
 OUTPUTS = {"emotion": 8, "gender": 2}
+STILL: dict[str, Any] = {"dropout": 0.0, "speed": 0.0, "throat": 0.0, "loudness": 0.0, "gap_bands": 0, "gap_rows": 0}
 Sounds = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
-def make_model(inputs: dict[str, tuple[int, ...]] | None = None, **settings: float) -> AudioCnn:
+def make_model(inputs: dict[str, tuple[int, ...]] | None = None, **settings: Any) -> AudioCnn:
     torch.manual_seed(0)
-    return AudioCnn(AudioCnn.Config(width=8, hidden=16, **settings), inputs or INPUTS, OUTPUTS).eval()  # type: ignore
+    return AudioCnn(AudioCnn.Config(width=8, hidden=16, **settings), inputs or INPUTS, OUTPUTS).eval()
 
 
 def make_batch(num_clips: int = 4, steps: int = 60) -> Sounds:
@@ -52,9 +54,10 @@ def test_padding_of_long_and_short_clips_changes_nothing(num: int) -> None:
 def test_padding_changes_nothing_that_training_learns_either() -> None:
     states = []
     for num in (0, 7):
-        model = make_model(dropout=0.0, lone=0.0, speed=0.0, throat=0.0, loudness=0.0, gap_bands=0, gap_rows=0).train()
+        model = make_model(**STILL).train()
         torch.manual_seed(0)
-        torch.autograd.backward(model(*padded(make_batch(), num))["emotion"].square().sum())
+        found = model(*padded(make_batch(), num))
+        torch.autograd.backward(torch.stack([found[f"emotion/{name}"] for name in INPUTS]).square().sum())
         states.append([*model.buffers(), *(parameter.grad for parameter in model.parameters()
                                            if parameter.grad is not None)])
     for one, other in zip(*states, strict=True):
@@ -75,10 +78,10 @@ def test_a_clip_that_lacks_an_input_is_answered_by_the_other_as_if_alone(kept: s
     both, (features, mask) = make_model(), make_batch()
     lacking = {name: part if name == kept else torch.zeros_like(part) for name, part in mask.items()}
     alone = make_model({kept: INPUTS[kept]})
-    place = list(INPUTS).index(kept)
+    first = 0 if kept == "audio_logmel" else both.embedding_width - alone.embedding_width
     state = {name: values for name, values in both.state_dict().items() if name in alone.state_dict()}
-    state |= {name: values[:, 16 * place:16 * (place + 1)] for name, values in state.items()
-              if name.startswith("heads") and name.endswith("weight")}
+    state |= {name: values[:, first:first + alone.embedding_width] for name, values in state.items()
+              if "heads." in name and name.endswith("weight")}
     alone.load_state_dict(state)
     torch.testing.assert_close(alone.eval()(features, mask), both(features, lacking))
 
@@ -86,34 +89,78 @@ def test_a_clip_that_lacks_an_input_is_answered_by_the_other_as_if_alone(kept: s
 def test_what_tasks_are_decided_from_is_the_embedding() -> None:
     model, sounds = make_model(), make_batch()
     embedding = model.embed(*sounds)
-    assert embedding.shape == (4, model.embedding_width) == (4, 32)
+    assert embedding.shape == (4, model.embedding_width) == (4, 4 * 12 + 6 * 8 + 16)
     torch.testing.assert_close(model.decide(embedding), model(*sounds))
 
 
-def test_training_lets_answers_hang_on_one_input_and_evaluation_on_all() -> None:
-    model, has = make_model(lone=1.0).train(), torch.tensor([[True, True]] * 200 + [[False, True], [False, False]])
-    shares = model._shares(has)
-    assert set(shares[:200].flatten().tolist()) == {0.0, 1.0} and 60 < shares[:200, 0].sum() < 140
-    assert shares[200:].tolist() == [[0, 1], [0, 0]]
-    assert (shares[:200].sum(1) == 1).all()
-    assert model.eval()._shares(has)[0].tolist() == [0.5, 0.5]
-    assert make_model(lone=0.0).train()._shares(has)[0].tolist() == [0.5, 0.5]
+def test_while_training_every_input_answers_by_itself_and_the_mean_teaches_none() -> None:
+    model, (features, mask) = make_model(**STILL).train(), make_batch()
+    found = model(features, mask)
+    assert list(found) == ["emotion", "gender", *(f"{task}/{name}" for name in INPUTS for task in OUTPUTS)]
+    for task in OUTPUTS:
+        assert not found[task].requires_grad
+        torch.testing.assert_close(found[task], (found[f"{task}/audio_logmel"] +
+                                                 found[f"{task}/audio_functionals"]).detach() / 2)
+    assert set(model.auxiliary_weights) == {name.split("/")[1] for name in found if "/" in name}
+    torch.autograd.backward(found["emotion/audio_functionals"].square().sum())
+    assert all(part.grad is not None for part in model.branches["for_audio_functionals"].parameters())
+    assert all(part.grad is None or not part.grad.any() for part in model.branches["for_audio_logmel"].parameters())
+
+
+def test_an_input_that_a_clip_lacks_learns_nothing_from_it() -> None:
+    model, (features, mask) = make_model(**STILL).train(), make_batch()
+    mask["audio_functionals"][1:] = False
+    found = model(features, mask)
+    torch.testing.assert_close(found["emotion/audio_functionals"][1:], found["emotion"][1:])
+    torch.testing.assert_close(found["emotion/audio_logmel"][1:].detach(), found["emotion"][1:])
+    slopes = torch.autograd.grad(found["emotion/audio_functionals"][1:].sum(), list(model.parameters()),
+                                 allow_unused=True)
+    assert not any(slope.any() for slope in slopes if slope is not None)
+
+
+def test_the_average_of_its_weights_answers() -> None:
+    model, sounds = make_model(average=0.0, **STILL).train(), make_batch()
+    model(*sounds)
+    for part in model.heads.parameters():                           # a step that the average has not seen
+        torch.nn.init.zeros_(part)
+    before = model.eval()(*sounds)["emotion"]
+    assert before.std(0).min() > 1e-3
+    model.train()(*sounds)
+    assert model.eval()(*sounds)["emotion"].std(0).max() < 1e-6
+
+
+def test_a_single_input_answers_for_the_task_itself() -> None:
+    model, sounds = make_model({"audio_logmel": (12,)}).train(), make_batch()
+    found = model(*sounds)
+    assert list(found) == list(OUTPUTS) and found["emotion"].requires_grad and not model.auxiliary_weights
+
+
+def test_units_side_by_side_are_shared_among_the_inputs_a_clip_has() -> None:
+    units, has = [torch.ones(4, 2), torch.ones(4, 3)], torch.tensor([[1, 1], [1, 0], [0, 1], [0, 0]]).bool()
+    assert side_by_side(units, has).tolist() == [[0.5] * 5, [1, 1, 0, 0, 0], [0, 0, 1, 1, 1], [0] * 5]
 
 
 def test_chance_plays_a_part_in_training_only() -> None:
-    model, sounds = make_model(dropout=0.0, lone=0.0), make_batch()
+    model, sounds = make_model(dropout=0.0), make_batch()
     assert torch.equal(model(*sounds)["emotion"], model(*sounds)["emotion"])
     model.train()
     assert not torch.equal(model(*sounds)["emotion"], model(*sounds)["emotion"])
 
 
 def test_silence_around_speech_has_hardly_a_say() -> None:
-    branch = SpectrogramBranch(AudioCnn.Config(width=8, hidden=16), 12).eval()
-    rows = torch.randn(1, 40, 12) * 0.1 + 1
-    real = torch.ones(1, 80, dtype=torch.bool)
+    rows = torch.randn(1, 40, 12, generator=torch.Generator().manual_seed(0)) * 0.1 + 1
     quiet = torch.cat([torch.full((1, 20, 12), -3.0), rows, torch.full((1, 20, 12), -3.0)], 1)
-    sure = branch.speech(quiet, real)[0, :, 0]
+    sure = speech(quiet, torch.ones(1, 80, dtype=torch.bool))[0, :, 0]
     assert sure[20:60].min() > 0.9 and sure[:20].max() < 1e-3 and sure[60:].max() < 1e-3
+    assert not speech(quiet, torch.zeros(1, 80, dtype=torch.bool)).any()
+
+
+def test_the_average_spectrum_does_not_reach_the_convolutions() -> None:
+    branch, (features, mask) = SpectrogramBranch(AudioCnn.Config(width=8), 12).eval(), make_batch()
+    tinted = features["audio_logmel"] + torch.linspace(-1, 1, 12)           # as another microphone or throat would
+    same, other = (branch(rows, mask["audio_logmel"]) for rows in (features["audio_logmel"], tinted))
+    torch.testing.assert_close(same[:, 12:], other[:, 12:], rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(same[:, :12], other[:, :12])
 
 
 def test_a_louder_clip_answers_otherwise() -> None:
@@ -185,11 +232,13 @@ def test_silence_around_speech_is_cut_off_and_quiet_rows_within_stay() -> None:
 
 
 def test_it_overfits_eight_clips() -> None:
-    model, (features, mask) = make_model().train(), make_batch(8)
+    model, (features, mask) = make_model(average=0.9).train(), make_batch(8)
     labels, optimiser = torch.arange(8), torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(150):
+    for _ in range(50):
         optimiser.zero_grad()
-        torch.autograd.backward(F.cross_entropy(model(features, mask)["emotion"], labels))
+        found = model(features, mask)
+        torch.autograd.backward(torch.stack([F.cross_entropy(found[f"emotion/{name}"], labels)
+                                             for name in INPUTS]).sum())
         optimiser.step()
     assert (model.eval()(features, mask)["emotion"].argmax(1) == labels).all()
 
@@ -206,8 +255,8 @@ def test_it_asks_for_its_inputs_and_its_way_of_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("settings", "reason"), [
-    ({"width": 0}, "width and hidden are at least 1, found 0 and 16"), ({"speed": 1.0}, "speed is at least 0 and"),
-    ({"lone": 1.5}, "lone is a share from 0 to 1, found 1.5"), ({"gap_rows": -1}, "are at least 0"),
+    ({"width": 3}, "width is at least 4 and hidden 1, found 3 and 16"), ({"speed": 1.0}, "speed is at least 0 and"),
+    ({"average": 1.0}, "average is at least 0 and below 1, found 1.0"), ({"gap_rows": -1}, "are at least 0"),
     ({"pools": ("mean",)}, "leave pools empty")])
 def test_wrong_settings_are_refused(settings: dict[str, object], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
