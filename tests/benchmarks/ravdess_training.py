@@ -37,7 +37,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        return f"{self.model}, {' + '.join(self.inputs)}"
+        return f"`{self.model}`, {' + '.join(self.inputs)}"
 
 
 TRIALS = (Trial("early", ("audio_functionals",)), Trial("audio_cnn", ("audio_functionals",)),
@@ -75,7 +75,7 @@ def row(trial: Trial, runs: Sequence[Path]) -> str:
     cells = [_spread([one["test"][TASK][name]["mean"] for one in metrics]) for name in ("accuracy", "uar")]
     by_fold = " ".join(f"{100 * np.mean([one['folds'][fold]['test'][TASK]['accuracy']['mean'] for one in metrics]):.0f}"
                        for fold in metrics[0]["folds"])
-    return f"| {trial.name} | {cells[0]} | {cells[1]} | {by_fold} | {np.mean(seconds):.0f} |"
+    return f"| {trial.name} | {len(runs)} | {cells[0]} | {cells[1]} | {by_fold} | {np.mean(seconds):.0f} |"
 
 
 def _spread(shares: Sequence[float]) -> str:
@@ -93,7 +93,8 @@ def main() -> None:
     trials = [trial for trial in TRIALS if options.only in trial.name]
     runs = {trial: [finished(trial, options.store, options.out, seed) for seed in range(options.seeds)]
             for trial in trials}
-    print("| model, features | accuracy, % | UAR, % | accuracy by fold | seconds a fold |\n|---|---|---|---|---|")
+    print("| model, features | seeds | accuracy, % | UAR, % | accuracy by fold | seconds a fold |\n"
+          "|---|---|---|---|---|---|")
     for trial in trials:
         print(row(trial, runs[trial]), flush=True)
 
