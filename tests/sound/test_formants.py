@@ -33,7 +33,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = np.arange(num_windows(len(wave))) % 3 > 0
     whole = formants(wave, chosen)
     for module in ("framing", "formants"):
-        monkeypatch.setattr(f"pipeline.{module}.BLOCK_WINDOWS", 7)
+        monkeypatch.setattr(f"pipeline.sound.{module}.BLOCK_WINDOWS", 7)
     for expected, found in zip(whole, formants(wave, chosen), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
