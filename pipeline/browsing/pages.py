@@ -20,7 +20,7 @@ from pipeline.browsing.clip_map import COLOURS, draw_map
 from pipeline.browsing.face_strips import SIDE, FaceStrips
 from pipeline.browsing.opened_store import OpenedStore, stamp
 from pipeline.browsing.projections import METHODS, MOST_TSNE, nearest
-from pipeline.browsing.row_pictures import MOST_NAMED, draw_rows, usual
+from pipeline.browsing.row_pictures import draw_rows, usual
 from pipeline.browsing.word_pieces import pieces_of
 from pipeline.clip import Task
 from pipeline.curation.inspection import summarise
@@ -238,9 +238,7 @@ def _is_file(path: Path | None) -> bool:
 def _recipe(store: Any, name: str) -> tuple[str, str, str]:
     """A feature's name, its recipe in words and as JSON; "" in words where a recipe from elsewhere has odd parts."""
     try:
-        head = store.head(name)
-        columns, more = head["columns"][:MOST_NAMED], len(head["columns"]) - MOST_NAMED
-        text = describe_feature(name, {**head, "columns": (*columns, f"and {more} more") if more > 0 else columns}).text
+        text = describe_feature(name, store.head(name)).text
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):
         text = ""
     return name, text, json.dumps(store.recipe(name), indent=2, ensure_ascii=False)

@@ -13,6 +13,7 @@ CLASS_WEIGHTS = {"none": "all classes weigh the same", "inverse": "classes are w
                  "sqrt": "classes are weighted by the square root of their rarity"}
 VALUE_LOSSES = {"ccc": "1 − the concordance correlation", "mse": "the mean squared error"}
 DIGITS = 8      # of a digest: enough to tell two apart by eye
+MOST_NAMED = 24                 # columns of a row that are named
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ def describe_feature(name: str, head: Mapping[str, Any]) -> FeatureText:
 def _what(name: str, head: Mapping[str, Any]) -> str:
     shape = " × ".join(map(str, head["row_shape"]))
     extractor = head["recipe"].get("extractor")
-    row = f"Each row is {shape} {'pixels' if head['dtype'] == 'uint8' else 'numbers'}"
-    row += f" ({', '.join(head['columns'])})." if head["columns"] else "."
+    unit = "pixel" if head["dtype"] == "uint8" else "number"
+    row = f"Each row is {shape} {unit}{'' if shape == '1' else 's'}"
+    columns, more = head["columns"][:MOST_NAMED], len(head["columns"]) - MOST_NAMED
+    row += f" ({', '.join(columns)}{f' and {more} more' if more > 0 else ''})." if columns else "."
     if extractor is None:
         return f"The store does not say how it was made. {row}"
     summary = _summary("extractor", extractor) if extractor in plugins.names("extractor") else ""

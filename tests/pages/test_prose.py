@@ -110,3 +110,10 @@ def test_marks_of_code_are_left_out_of_prose() -> None:
     head = {"recipe": {"extractor": "asd_audio"}, "row_shape": (4, 13), "dtype": "float32", "columns": (),
             "fingerprint": "x"}
     assert "each row of asd_faces: four spectra" in describe_feature("asd_audio", head).text
+
+
+def test_of_many_columns_the_first_are_named() -> None:
+    named = head({}, columns=tuple(f"column{place}" for place in range(1686)), row_shape=(1686,))
+    text = describe_feature("mine", named).text
+    assert "column23 and 1662 more)" in text and "column24" not in text
+    assert "Each row is 1 number." in describe_feature("mine", head({}, row_shape=(1,))).text
