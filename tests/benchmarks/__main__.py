@@ -112,6 +112,7 @@ def section(benchmark: Benchmark, data: Path | None, *, gpu: bool) -> str:
     shown = shlex.join(["python", *arguments])
     shown = shown.replace(str(data), "DATA") if data else shown
     summary = (importlib.import_module(f"tests.benchmarks.{benchmark.name}").__doc__ or "").splitlines()[0]
+    summary = re.sub(r" Prints [^.]*\.$", "", summary)
     return (f"## {benchmark.title}\n\n{summary}\n\n`{shown}`: {begun:%Y-%m-%d}, {minutes:.1f} minutes; {where}.\n\n"
             f"{done.stdout.strip()}\n")
 
