@@ -48,10 +48,10 @@ def rows_of(*numbers: float) -> FeatureSequence:
 
 def people_store(path: Path, corpus: Corpus = OPEN) -> FeatureStore:
     """A store with everything in it that is not passed on."""
-    clip = Clip("train/anna", Path("/home/me/anna.mp4"), text="My name is Anna.", split="train", speaker="s1",
+    clip = Clip("train/anna", Path("/study/me/anna.mp4"), text="My name is Anna.", split="train", speaker="s1",
                 labels={"emotion": "glad"})
     pixels = FeatureSequence(np.full((1, 2, 2, 3), 9, np.uint8), np.asarray([[0, 1]], np.float32))
-    recipe = {"settings": {"model": "/home/me/bert", "cache": r"C:\Users\me\bert", "layers": ["last"]}}
+    recipe = {"settings": {"model": "/study/me/bert", "cache": r"C:\Users\me\bert", "layers": ["last"]}}
 
     def feature(modality: str, **more: Any) -> FeatureData:
         return FeatureData(modality, (1,), {**recipe, **more}, {clip.clip_id: rows_of(1, 2)})
@@ -397,7 +397,7 @@ def test_what_is_shared_names_and_shows_nobody(tmp_path: Path, format: str) -> N
     assert written.rows == {"text_bert": 2}
     assert [note.split(" is left out")[0] for note in written.notes] == ["crops", "face_identity@small", "mine"]
     content = b"".join(bytes_of(tmp_path / "shared").values())
-    for secret in (b"Anna.", b"/home", b"anna.mp4", b"Users"):
+    for secret in (b"Anna.", b"/study", b"anna.mp4", b"Users"):
         assert secret not in content
     assert b"train/anna" in content
     record = json.loads((tmp_path / "shared/export.json").read_text())
